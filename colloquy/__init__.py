@@ -1,0 +1,1 @@
+"""Colloquy finds, understands and answers in conversations that mix text and images."""

@@ -1,0 +1,77 @@
+"""The manifest beside every checkpoint's files."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from colloquy.contracts.content import Dialogue
+from colloquy.contracts.contract import Contract
+
+MANIFEST = "manifest.json"
+Sha256 = Field(pattern=r"^[0-9a-f]{64}$")
+NAME = r"^[a-z][a-z0-9_-]{0,31}$"
+VERSION = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+class Reference(Contract):
+    """A file or data set that made the checkpoint, named by its content."""
+
+    name: str = Field(description="Path in the repository, or name and version of a data set.")
+    sha256: str = Sha256
+
+
+class Base(Contract):
+    """The base that an adapter belongs to; on any other base it answers nonsense."""
+
+    task: str = Field(default="base", pattern=NAME)
+    version: str = Field(pattern=VERSION)
+    sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$", description="Of the base's weights, as its manifest has it."
+    )
+
+
+class Probe(Contract):
+    """One question with a known answer, asked after loading: greedy, under the grammar."""
+
+    query: str | None = None
+    dialogue: Dialogue
+    expected: str = Field(description="The answer to the letter, in the protocol's form.")
+
+
+class Manifest(Contract):
+    """What a checkpoint is and what made it. Immutable once written."""
+
+    task: str = Field(pattern=NAME)
+    version: str = Field(pattern=VERSION)
+    kind: Literal["base", "adapter", "weights"]
+    protocol: str | None = Field(default=None, description="Null for a base.")
+    base: Base | None = Field(default=None, description="Null for full weights.")
+    weights: str = Field(
+        default="model.safetensors", description="The weights' file among `files`."
+    )
+    files: dict[str, str] = Field(min_length=1, description="SHA-256 of every file, by path.")
+    data: Reference | None = None
+    recipe: Reference | None = None
+    metrics: dict[str, Any] = Field(default_factory=dict, description="On the held-out set.")
+    parent: str | None = Field(default=None, description="The version it was trained on from.")
+    created: datetime
+    probes: list[Probe] = Field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}@{self.version}"
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Reads `folder/manifest.json`.
+
+        Raises:
+            OSError: there is none. ValueError: it is not a manifest.
+        """
+        return cls.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
+
+    def write(self, folder: Path) -> None:
+        text = self.model_dump_json(indent=2, exclude_none=True)
+        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
