@@ -1,0 +1,95 @@
+"""The public capability: retrieve and split dialogue fragments."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from colloquy.contracts.content import Dialogue, ImageUrl, Utterance
+from colloquy.contracts.contract import Contract
+
+MAX_QUERY_CHARACTERS = 4_096
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Label = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Filter(Contract):
+    """Which dialogues of a collection may answer; every given field must hold."""
+
+    dialogue_id: list[Label] | None = Field(default=None, max_length=1_000)
+    speaker: list[Label] | None = Field(default=None, max_length=100)
+    after: datetime | None = None
+    before: datetime | None = None
+    metadata: dict[str, list[str | int | float | bool]] | None = Field(default=None, max_length=16)
+
+
+class FragmentSearchRequest(Contract):
+    """Search inside `dialogue`, or in `collection`: exactly one of the two."""
+
+    query: str | None = Field(default=None, max_length=MAX_QUERY_CHARACTERS)
+    query_image: ImageUrl | None = None
+    dialogue: Dialogue | None = None
+    collection: Name | None = None
+    filter: Filter | None = None
+    top_k: int = Field(default=5, ge=1, le=100)
+    candidates: int | None = Field(default=None, ge=1, le=1_000)
+    rerank: Literal["none", "pointwise", "listwise"] | None = None
+    refine: bool = True
+    timeout_ms: int | None = Field(default=None, ge=1)
+    as_: list[Label] | None = Field(default=None, alias="as", max_length=64)
+
+    @model_validator(mode="after")
+    def says_what_to_search_and_where(self) -> Self:
+        if (self.dialogue is None) == (self.collection is None):
+            raise ValueError("give exactly one of `dialogue` and `collection`")
+        if not (self.query and self.query.strip()) and self.query_image is None:
+            raise ValueError("give `query`, `query_image` or both; a blank query finds nothing")
+        if self.dialogue is not None:
+            for name in ("filter", "candidates", "rerank"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"`{name}` belongs to a search in a `collection`")
+        return self
+
+
+class Scores(Contract):
+    """See the table in the API's description; null where a step did not run."""
+
+    retrieval: float | None = None
+    rerank: float | None = None
+    final: float | None = None
+
+
+class FoundFragment(Contract):
+    dialogue_id: str | None
+    utterance_ids: list[int]
+    image_ids: list[int]
+    utterances: list[Utterance]
+    scores: Scores
+
+
+class FragmentSearchResponse(Contract):
+    fragments: list[FoundFragment]
+    degraded: list[str] = Field(description="Steps that were left out or cut short, by name.")
+    models: dict[str, str] = Field(description="The version that did each task.")
+    timings_ms: dict[str, float]
+    request_id: str
+
+
+class SplitRequest(Contract):
+    dialogue: Dialogue
+    timeout_ms: int | None = Field(default=None, ge=1)
+
+
+class TopicFragment(Contract):
+    utterance_ids: list[int]
+    image_ids: list[int]
+
+
+class SplitResponse(Contract):
+    """Every utterance is in exactly one fragment."""
+
+    fragments: list[TopicFragment]
+    degraded: list[str]
+    models: dict[str, str]
+    timings_ms: dict[str, float]
+    request_id: str

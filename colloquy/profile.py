@@ -1,0 +1,301 @@
+"""The profile: one YAML that says which engines, checkpoints, limits, stores and ports a stack has.
+
+It is the one source of configuration. Only this module reads the environment, and only for
+`COLLOQUY_PROFILE` and secrets.
+"""
+
+import hashlib
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+PROFILE_VARIABLE = "COLLOQUY_PROFILE"
+HOP_SECRET_VARIABLE = "COLLOQUY_HOP_SECRET"  # noqa: S105
+BLOB_KEY_VARIABLE = "COLLOQUY_BLOB_KEY"
+PAGE_TOKEN_VARIABLE = "COLLOQUY_PAGE_TOKEN"  # noqa: S105
+# A Unix socket's path may have 107 bytes; engines and services add up to 40.
+_MAX_RUN_PATH = 60
+
+
+class ProfileError(Exception):
+    """A profile that cannot be used; the message names the file, the field and the reason."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Capabilities(Section):
+    """What an engine can do. A foreign server that cannot do something is used without it, openly,
+    or refused at start."""
+
+    grammar: Literal["ebnf", "none"] = Field(
+        default="ebnf", description="Constrained generation: vLLM's `structured_outputs`."
+    )
+    logprobs: bool = True
+    images: bool = True
+    image_cache: bool = Field(default=True, description="vLLM's `uuid` beside a picture.")
+    cache_salt: bool = Field(default=True, description="vLLM's prefix cache, kept per tenant.")
+    tokenize: bool = Field(default=True, description="vLLM's `/tokenize`.")
+
+
+class VllmEngine(Section):
+    """A vLLM server: started by the supervisor, or somebody else's when `url` is given."""
+
+    runtime: Literal["vllm"]
+    model: str = Field(description="A folder, a checkpoint `base@1`, or a hub name.")
+    revision: str | None = Field(default=None, description="Of a hub model; pin it.")
+    url: str | None = Field(default=None, description="Of an engine that is not ours to start.")
+    device: Literal["cpu", "cuda"] = "cpu"
+    dtype: Literal["bfloat16", "float16", "float32", "auto"] = "bfloat16"
+    max_model_len: int = Field(default=8_192, gt=0, description="Tokens of prompt and answer.")
+    max_running: int = Field(default=16, gt=0, description="Requests in one batch.")
+    max_waiting: int = Field(default=64, ge=0, description="Beyond it, 503 with Retry-After.")
+    max_images: int = Field(default=64, ge=0, description="Pictures in one prompt.")
+    kv_cache_gib: int = Field(default=1, gt=0, description="CPU only; whole GiB.")
+    threads: int | None = Field(default=None, gt=0, description="CPU only; all cores if null.")
+    max_lora_rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = 32
+    max_adapters: int = Field(
+        default=0,
+        ge=0,
+        description="Adapters that are ever loaded at once; the engine gets one slot more, since a "
+        "full table answers base requests with an adapter.",
+    )
+    tensor_parallel: int = Field(default=1, gt=0)
+    gpu_memory_share: float = Field(default=0.9, gt=0, le=1)
+    eager: bool = Field(default=True, description="No compilation: starts sooner, runs slower.")
+    start_within_s: int = Field(default=600, gt=0)
+    capabilities: Capabilities = Capabilities()
+
+
+class OpenAIEngine(Section):
+    """Somebody else's OpenAI-compatible server."""
+
+    runtime: Literal["openai"]
+    url: str
+    model: str
+    api_key_secret: str | None = Field(
+        default=None, description="Name of the environment variable that holds the key."
+    )
+    max_model_len: int = Field(default=8_192, gt=0)
+    max_running: int = Field(default=8, gt=0)
+    max_waiting: int = Field(default=64, ge=0)
+    max_images: int = Field(default=16, ge=0)
+    max_adapters: Literal[0] = 0
+    capabilities: Capabilities = Capabilities(
+        grammar="none", logprobs=False, image_cache=False, cache_salt=False, tokenize=False
+    )
+
+
+Engine = Annotated[VllmEngine | OpenAIEngine, Field(discriminator="runtime")]
+
+
+class Task(Section):
+    """A task binds an engine, an adapter or the bare base, and a protocol."""
+
+    engine: str
+    checkpoint: str | None = Field(
+        default=None,
+        description="An adapter `fragment@1`, or `fragment` for the promoted version; "
+        "null asks the engine's own model, zero-shot or fine-tuned.",
+    )
+    protocol: Literal["f2rvlm"]
+    max_pixels: int = Field(default=602_112, gt=0, description="Pictures are shrunk to it.")
+    max_output_tokens: int = Field(default=1_024, gt=0)
+    tolerant: bool = Field(
+        default=False, description="Accept answers that are not in the published form."
+    )
+
+
+class Fetch(Section):
+    """Fetching `https:` pictures for a caller; off unless hosts are named."""
+
+    enabled: bool = False
+    hosts: list[str] = Field(default_factory=list, description="Allowed; empty means any public.")
+    timeout_ms: int = Field(default=5_000, gt=0)
+    max_redirects: int = Field(default=3, ge=0)
+
+
+class Media(Section):
+    """Bounds of what comes in as a picture."""
+
+    max_image_bytes: int = Field(default=10 * 2**20, gt=0)
+    max_image_pixels: int = Field(default=40_000_000, gt=0, description="Read from the header.")
+    max_images: int = Field(default=64, gt=0, description="In one request.")
+    max_request_pixels: int = Field(default=200_000_000, gt=0)
+    stored_pixels: int = Field(
+        default=1_048_576, gt=0, description="Larger pictures are shrunk to it at intake."
+    )
+    workers: int = Field(default=2, gt=0, description="Processes that decode.")
+    worker_memory_mib: int = Field(default=1_024, gt=0)
+    decode_timeout_ms: int = Field(default=5_000, gt=0)
+    unowned_ttl_s: int = Field(default=86_400, gt=0, description="An upload nobody refers to.")
+    fetch: Fetch = Fetch()
+
+
+class Endpoint(Section):
+    """Where a service listens and how others reach it; by default a Unix socket."""
+
+    listen: str | None = Field(default=None, description="`host:port`; null is a Unix socket.")
+    url: str | None = Field(default=None, description="How callers reach it, `http://host:port`.")
+
+    @model_validator(mode="after")
+    def is_one_or_the_other(self) -> Self:
+        if (self.listen is None) != (self.url is None):
+            raise ValueError("give both `listen` and `url`, or neither for a Unix socket")
+        return self
+
+
+class Profile(Section):
+    """A stack. Folders are relative to the checkout that holds `profiles/`."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
+    about: str = Field(description="What it is for, and on which weights it has been run.")
+    root: Path = Field(default=Path("."), description="Set by the loader.")
+    state: Path = Field(default=Path("var"), description="Everything the stack writes.")
+    registry: list[Path] = Field(default_factory=lambda: [Path("var/registry"), Path("starter")])
+    media: Media = Media()
+    engines: dict[str, Engine] = Field(min_length=1)
+    tasks: dict[Literal["fragment", "split"], Task] = Field(min_length=1)
+    endpoints: dict[Literal["generator"], Endpoint] = Field(default_factory=dict)
+    gateway: dict[str, Any] = Field(default_factory=dict, description="The gateway's settings.")
+    generator: dict[str, Any] = Field(default_factory=dict, description="The generator's.")
+
+    @model_validator(mode="after")
+    def tasks_fit_their_engines(self) -> Self:
+        needed: dict[str, set[str]] = {}
+        for name, task in self.tasks.items():
+            engine = self.engines.get(task.engine)
+            if engine is None:
+                raise ValueError(f"tasks/{name}/engine: there is no engine `{task.engine}`")
+            if not engine.capabilities.images:
+                raise ValueError(f"tasks/{name}: engine `{task.engine}` does not see pictures")
+            if engine.capabilities.grammar == "none" and not task.tolerant:
+                raise ValueError(
+                    f"tasks/{name}: engine `{task.engine}` cannot hold a model to a grammar; "
+                    "set `tolerant: true` to accept answers that are parsed from free text"
+                )
+            if task.checkpoint is not None:
+                needed.setdefault(task.engine, set()).add(task.checkpoint)
+        for engine_name, checkpoints in needed.items():
+            if self.engines[engine_name].max_adapters < len(checkpoints):
+                raise ValueError(
+                    f"engines/{engine_name}/max_adapters is {self.engines[engine_name].max_adapters}, "
+                    f"but tasks bind {len(checkpoints)} adapters to it"
+                )
+        return self
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads and checks a profile.
+
+        Raises:
+            ProfileError: it cannot be read, is not YAML, or a field is wrong.
+        """
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise ProfileError(f"{path}: is not YAML: {error}") from error
+        if not isinstance(data, dict):
+            raise ProfileError(f"{path}: is not a mapping of fields")
+        root = path.resolve().parent.parent
+        try:
+            return cls.model_validate({"root": root} | data)
+        except ValidationError as error:
+            faults = "\n".join(
+                f"  {'/'.join(map(str, e['loc'])) or '(profile)'}: {e['msg']}"
+                for e in error.errors()
+            )
+            raise ProfileError(f"{path}: the profile does not hold:\n{faults}") from error
+
+    @property
+    def state_dir(self) -> Path:
+        return self.root / self.state
+
+    @property
+    def registry_dirs(self) -> list[Path]:
+        return [self.root / folder for folder in self.registry]
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and pid files: short, private, the same for every process of the stack."""
+        folder = self.state_dir.resolve() / "run"
+        if len(str(folder)) <= _MAX_RUN_PATH:
+            return folder
+        digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"colloquy-{os.getuid()}-{digest}"
+
+    def address_of(self, service: Literal["generator"]) -> str:
+        """`unix:/path/to.sock` or `http://host:port`."""
+        endpoint = self.endpoints.get(service)
+        if endpoint is not None and endpoint.url is not None:
+            return endpoint.url.rstrip("/")
+        return f"unix:{self.run_dir / (service + '.sock')}"
+
+    def address_of_engine(self, name: str) -> str:
+        engine = self.engines[name]
+        if engine.url is not None:
+            return engine.url.rstrip("/")
+        return f"unix:{self.run_dir / ('engine-' + name + '.sock')}"
+
+
+class Secrets(Section):
+    """What must not stand in a profile."""
+
+    hop: SecretStr = Field(description="Shared by the services of one start.")
+    blob_key: SecretStr = Field(description="Keys blob references; as old as the blobs.")
+    page_token: SecretStr | None = Field(default=None, description="Lets the local page write.")
+    engine_keys: dict[str, SecretStr] = Field(default_factory=dict)
+
+    @classmethod
+    def from_environment(cls, profile: Profile, environment: Mapping[str, str]) -> Self:
+        """Collects the secrets `profile` needs.
+
+        Raises:
+            ProfileError: one is missing; the message names the variable.
+        """
+
+        def need(variable: str) -> SecretStr:
+            value = environment.get(variable)
+            if not value:
+                raise ProfileError(f"the environment has no {variable}")
+            return SecretStr(value)
+
+        keys = {
+            name: need(engine.api_key_secret)
+            for name, engine in profile.engines.items()
+            if isinstance(engine, OpenAIEngine) and engine.api_key_secret
+        }
+        token = environment.get(PAGE_TOKEN_VARIABLE)
+        return cls(
+            hop=need(HOP_SECRET_VARIABLE),
+            blob_key=need(BLOB_KEY_VARIABLE),
+            page_token=SecretStr(token) if token else None,
+            engine_keys=keys,
+        )
+
+
+def load_from_environment() -> tuple[Profile, Secrets]:
+    """The profile that `COLLOQUY_PROFILE` names, and its secrets: how every service starts."""
+    path = os.environ.get(PROFILE_VARIABLE)
+    if not path:
+        raise ProfileError(f"the environment has no {PROFILE_VARIABLE}")
+    profile = Profile.load(Path(path))
+    return profile, Secrets.from_environment(profile, os.environ)
+
+
+def new_secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def is_loopback(host: str) -> bool:
+    return (urlsplit(f"//{host}").hostname or "") in {"127.0.0.1", "localhost", "::1"}
