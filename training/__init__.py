@@ -1,0 +1,1 @@
+"""Trains and publishes the checkpoints that the services run."""

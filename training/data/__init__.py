@@ -1,0 +1,1 @@
+"""Training data: readers of published formats, and the synthetic world."""

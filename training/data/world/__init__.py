@@ -1,0 +1,1 @@
+"""A small seeded world of dialogues with drawn pictures, in English and Chinese."""
