@@ -1,0 +1,163 @@
+"""Examples as token ids, targets and positions; batches of them as tensors."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.data.prompts import Example
+from training.data.world.pictures import PictureSpec
+
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One example of `tokens` tokens.
+
+    Attributes:
+        ids: (tokens,).
+        answer: (tokens,) of bool, the tokens to be learnt as the answer.
+        body: (tokens,) of bool, the words of the dialogue, to be learnt as language.
+        positions: (3, tokens), M-RoPE's time, row and column.
+        line_ends: (lines,), the last token of each line of the dialogue, where lines are taught.
+        lines: (lines,) of bool, what is taught there.
+    """
+
+    ids: NDArray[np.int64]
+    answer: NDArray[np.bool_]
+    body: NDArray[np.bool_]
+    positions: NDArray[np.int64]
+    line_ends: NDArray[np.int64]
+    lines: NDArray[np.bool_]
+    pictures: tuple[PictureSpec, ...]
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Right-padded rows. Points are (row, token) pairs in flat order.
+
+    Attributes:
+        ids: (rows, tokens). positions: (3, rows, tokens).
+        answer_targets, body_targets: (rows, tokens), the *next* token or IGNORED.
+        line_rows, line_ends, line_labels, line_kinds: (points,).
+    """
+
+    ids: Tensor
+    positions: Tensor
+    answer_targets: Tensor
+    body_targets: Tensor
+    line_rows: Tensor
+    line_ends: Tensor
+    line_labels: Tensor
+    line_kinds: Tensor
+    pictures: list[PictureSpec]
+
+
+class Encoder:
+    """Writes examples as the chat template does, pictures as their number of tokens."""
+
+    def __init__(self, tokenizer: Any, picture_side_tokens: int) -> None:
+        self._tokenizer = tokenizer
+        self._side = picture_side_tokens
+        self._image = tokenizer.convert_tokens_to_ids("<|image_pad|>")
+        self._line = tokenizer.convert_tokens_to_ids("<|utt_id_start|>")
+        self._end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        pads = "<|image_pad|>" * self._side**2
+        self._picture = f"<|vision_start|>{pads}<|vision_end|>"
+
+    @property
+    def image_id(self) -> int:
+        return int(self._image)
+
+    def encode(self, example: Example) -> Encoded:
+        user = example.user.replace("<image>", self._picture)
+        prompt = (
+            f"<|im_start|>system\n{example.system}<|im_end|>\n"
+            f"<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
+        )
+        asked = self._tokenizer(prompt)["input_ids"]
+        told = self._tokenizer(f"{example.answer}<|im_end|>")["input_ids"]
+        ids = np.array(asked + told, dtype=np.int64)
+        answer = np.arange(len(ids)) >= len(asked)
+        starts = np.flatnonzero(ids[: len(asked)] == self._line)
+        body = np.zeros(len(ids), dtype=np.bool_)
+        line_ends = np.zeros(0, dtype=np.int64)
+        if example.lines:
+            user_end = np.flatnonzero(ids[: len(asked)] == self._end)[1]
+            starts = starts[-len(example.lines) :]
+            line_ends = np.append(starts[1:], user_end) - 1
+            body[starts[0] : user_end] = True
+            body &= ids != self._image
+        return Encoded(
+            ids=ids,
+            answer=answer,
+            body=body,
+            positions=self._positions(ids),
+            line_ends=line_ends,
+            lines=np.array(example.lines, dtype=np.bool_),
+            pictures=example.pictures,
+            kind=example.kind,
+        )
+
+    def _positions(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """M-RoPE: a picture's tokens share a time and spread over rows and columns."""
+        side, area = self._side, self._side**2
+        pads = np.flatnonzero(ids == self._image)
+        advance = np.ones(len(ids), dtype=np.int64)
+        advance[pads] = 0
+        last_pads = pads[area - 1 :: area]
+        advance[last_pads] = side
+        base = np.concatenate(([0], np.cumsum(advance)[:-1]))
+        positions = np.stack([base, base, base])
+        cell = np.arange(len(pads)) % area
+        positions[1, pads] += cell // side
+        positions[2, pads] += cell % side
+        return positions
+
+
+def collate(rows: Sequence[Encoded], pad_id: int, rng: random.Random, body_share: float) -> Batch:
+    """Pads rows on the right.
+
+    Args:
+        body_share: share of the dialogues' words that is learnt, to save time.
+    """
+    longest = max(len(row.ids) for row in rows)
+    longest = -(-longest // 16) * 16
+    count = len(rows)
+    ids = np.full((count, longest), pad_id, dtype=np.int64)
+    positions = np.zeros((3, count, longest), dtype=np.int64)
+    answer = np.full((count, longest), IGNORED, dtype=np.int64)
+    body = np.full((count, longest), IGNORED, dtype=np.int64)
+    drawn = np.random.default_rng(rng.randrange(2**32))
+    for number, row in enumerate(rows):
+        size = len(row.ids)
+        ids[number, :size] = row.ids
+        positions[:, number, :size] = row.positions
+        following = row.ids[1:]
+        answer[number, : size - 1] = np.where(row.answer[1:], following, IGNORED)
+        kept = row.body[1:] & (drawn.random(size - 1) < body_share)
+        body[number, : size - 1] = np.where(kept, following, IGNORED)
+    lined = [number for number, row in enumerate(rows) if len(row.lines)]
+    line_rows = [number for number in lined for _ in rows[number].lines]
+    return Batch(
+        ids=torch.from_numpy(ids),
+        positions=torch.from_numpy(positions),
+        answer_targets=torch.from_numpy(answer),
+        body_targets=torch.from_numpy(body),
+        line_rows=torch.tensor(line_rows, dtype=torch.long),
+        line_ends=_joined([rows[n].line_ends for n in lined], torch.long),
+        line_labels=_joined([rows[n].lines for n in lined], torch.float32),
+        line_kinds=torch.tensor([rows[n].kind == "topics" for n in line_rows], dtype=torch.long),
+        pictures=[spec for row in rows for spec in row.pictures],
+    )
+
+
+def _joined(arrays: list[NDArray[Any]], dtype: torch.dtype) -> Tensor:
+    return torch.from_numpy(np.concatenate([np.zeros(0), *arrays])).to(dtype)

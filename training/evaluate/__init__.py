@@ -1,0 +1,1 @@
+"""How right the models are, in numbers that others can check."""

@@ -1,0 +1,126 @@
+"""A training loop that can be killed at any moment and ends with the same weights."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from training.recipe import Optimiser
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one step computed: the loss, numbers to show, and how many samples it saw."""
+
+    loss: Tensor
+    samples: int
+    shown: dict[str, float] = field(default_factory=dict)
+
+
+def learning_rate_at(step: int, optimiser: Optimiser) -> float:
+    """Warm-up, then a straight line down to `final_share` of the peak."""
+    if step < optimiser.warmup_steps:
+        return optimiser.learning_rate * (step + 1) / optimiser.warmup_steps
+    done = (step - optimiser.warmup_steps) / max(1, optimiser.steps - optimiser.warmup_steps)
+    return optimiser.learning_rate * (1 - (1 - optimiser.final_share) * done)
+
+
+def run(
+    folder: Path,
+    module: nn.Module,
+    settings: Optimiser,
+    step_of: Callable[[int], StepResult],
+    *,
+    evaluate: Callable[[], dict[str, float]] | None = None,
+    evaluate_steps: int = 0,
+    checkpoint_seconds: float = 120.0,
+) -> None:
+    """Trains `module` until `settings.steps`, from the last checkpoint in `folder` if any.
+
+    A step's data must depend on its number alone; then the step number is the data position, and
+    the optimiser's state is all else that a resume needs.
+
+    Args:
+        step_of: computes the loss of a step; must not touch gradients.
+        evaluate: returns held-out numbers; must leave the module in training mode.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": [w for w in trained if w.ndim >= 2], "weight_decay": settings.weight_decay},
+            {"params": [w for w in trained if w.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        betas=(0.9, 0.98),
+        fused=True,
+    )
+    start = _restore(folder, module, optimiser)
+    saved = shown = began = time.monotonic()
+    samples = 0
+    for step in range(start, settings.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate_at(step, settings)
+        result = step_of(step)
+        optimiser.zero_grad(set_to_none=True)
+        result.loss.backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        samples += result.samples
+        now = time.monotonic()
+        if now - shown > 10 or step + 1 == settings.steps:
+            shown = now
+            _show(folder, step + 1, settings.steps, step + 1 - start, samples, now - began, result)
+        if evaluate and (step + 1) % evaluate_steps == 0:
+            log(folder, {"step": step + 1, "validation": evaluate()})
+        if now - saved > checkpoint_seconds or step + 1 == settings.steps:
+            _save(folder, module, optimiser, step + 1)
+            saved = time.monotonic()
+
+
+def _show(
+    folder: Path, step: int, steps: int, done: int, samples: int, seconds: float, result: StepResult
+) -> None:
+    log(
+        folder,
+        {
+            "step": step,
+            "loss": round(result.loss.item(), 4),
+            **{name: round(value, 4) for name, value in result.shown.items()},
+            "samples_per_s": round(samples / seconds, 1),
+            "eta_s": round(seconds / done * (steps - step)),
+        },
+    )
+
+
+def log(folder: Path, record: dict[str, object]) -> None:
+    """Prints a line of progress and appends it to the run's `progress.jsonl`."""
+    line = json.dumps(record)
+    print(line, flush=True)
+    with (folder / "progress.jsonl").open("a", encoding="utf-8") as progress:
+        progress.write(line + "\n")
+
+
+def _save(folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
+    """Replaces the checkpoint in one move, so a kill leaves the old one or the new one."""
+    state = {"module": module.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
+    fresh = folder / f"{CHECKPOINT}.new"
+    torch.save(state, fresh)
+    os.replace(fresh, folder / CHECKPOINT)
+
+
+def _restore(folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    module.load_state_dict(state["module"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])

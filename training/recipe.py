@@ -1,0 +1,107 @@
+"""What a training run is: one YAML file a run, unknown keys refused."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+RUNS = Path("training/runs")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Architecture(Section):
+    width: int = 192
+    mlp_width: int = 512
+    layers: int = 6
+    heads: int = 6
+    key_value_heads: int = 6
+    vision_width: int = 128
+    vision_layers: int = 3
+    vision_heads: int = 4
+    max_tokens: int = 8192
+    embedding_std: float = 0.05
+
+
+class Optimiser(Section):
+    learning_rate: float = Field(gt=0, description="Peak, after warm-up.")
+    warmup_steps: int = Field(ge=0)
+    steps: int = Field(gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    final_share: float = Field(default=0.05, description="Of the peak, at the last step.")
+
+
+class TokenizerRecipe(Section):
+    kind: Literal["tokenizer"]
+    name: str
+    vocabulary: int
+    dialogues: int
+    max_tokens: int = 8192
+
+
+class VisionRecipe(Section):
+    """Vision tower and merger, taught by a throw-away classifier of what is drawn."""
+
+    kind: Literal["vision"]
+    name: str
+    tokenizer: str = Field(description="Name of the tokenizer's run.")
+    seed: int = 0
+    architecture: Architecture = Architecture()
+    optimiser: Optimiser
+    batch_pictures: int
+    feature_rms: float = Field(default=0.3, description="Size of a picture token's vector.")
+
+
+class BaseRecipe(Section):
+    """The language model over a frozen vision tower."""
+
+    kind: Literal["base"]
+    name: str
+    tokenizer: str
+    vision: str = Field(description="Name of the vision run.")
+    seed: int = 0
+    optimiser: Optimiser
+    batch_tokens: int = Field(description="Padded tokens a step.")
+    short_steps: int = Field(description="Steps on short dialogues, to start with.")
+    text_weight: float = Field(default=0.3, description="Of predicting the dialogue's words.")
+    line_weight: float = Field(default=1.0, description="Of the throw-away head on each line.")
+    line_layer: int = Field(default=4, description="The head reads the output of this layer.")
+    evaluate_steps: int = 200
+    evaluate_queries: int = 60
+
+
+class AdapterRecipe(Section):
+    """A LoRA adapter for one task on the frozen base."""
+
+    kind: Literal["adapter"]
+    name: str
+    task: Literal["fragment", "split"]
+    base: str = Field(description="Name of the base run.")
+    seed: int = 0
+    rank: int = 32
+    alpha: int = 64
+    optimiser: Optimiser
+    batch_samples: int
+    samples: int = Field(description="Prompts, taken from the training split in order.")
+    save_steps: int = 50
+
+
+Recipe = Annotated[
+    TokenizerRecipe | VisionRecipe | BaseRecipe | AdapterRecipe, Field(discriminator="kind")
+]
+_ADAPTER: TypeAdapter[TokenizerRecipe | VisionRecipe | BaseRecipe | AdapterRecipe] = TypeAdapter(
+    Recipe
+)
+
+
+def load(path: Path) -> TokenizerRecipe | VisionRecipe | BaseRecipe | AdapterRecipe:
+    """Reads and checks a recipe."""
+    return _ADAPTER.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
