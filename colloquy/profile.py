@@ -5,13 +5,13 @@ It is the one source of configuration. Only this module reads the environment, a
 """
 
 import hashlib
+import ipaddress
 import os
 import secrets
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -20,7 +20,7 @@ PROFILE_VARIABLE = "COLLOQUY_PROFILE"
 HOP_SECRET_VARIABLE = "COLLOQUY_HOP_SECRET"  # noqa: S105
 BLOB_KEY_VARIABLE = "COLLOQUY_BLOB_KEY"
 PAGE_TOKEN_VARIABLE = "COLLOQUY_PAGE_TOKEN"  # noqa: S105
-# A Unix socket's path may have 107 bytes; engines and services add up to 40.
+# A Unix socket's path may have 107 bytes; engines and services add up to 47.
 _MAX_RUN_PATH = 60
 
 
@@ -30,6 +30,12 @@ class ProfileError(Exception):
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
+# Names become file names of sockets and logs, and labels of metrics.
+EngineName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+HostAndPort = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):[0-9]{1,5}$")]
 
 
 class Capabilities(Section):
@@ -52,7 +58,7 @@ class VllmEngine(Section):
     runtime: Literal["vllm"]
     model: str = Field(description="A folder, a checkpoint `base@1`, or a hub name.")
     revision: str | None = Field(default=None, description="Of a hub model; pin it.")
-    url: str | None = Field(default=None, description="Of an engine that is not ours to start.")
+    url: Url | None = Field(default=None, description="Of an engine that is not ours to start.")
     device: Literal["cpu", "cuda"] = "cpu"
     dtype: Literal["bfloat16", "float16", "float32", "auto"] = "bfloat16"
     max_model_len: int = Field(default=8_192, gt=0, description="Tokens of prompt and answer.")
@@ -79,8 +85,8 @@ class OpenAIEngine(Section):
     """Somebody else's OpenAI-compatible server."""
 
     runtime: Literal["openai"]
-    url: str
-    model: str
+    url: Url = Field(description="Of the server; the paths under it begin with `/v1`.")
+    model: str = Field(description="As the server names it.")
     api_key_secret: str | None = Field(
         default=None, description="Name of the environment variable that holds the key."
     )
@@ -103,6 +109,7 @@ class Task(Section):
     engine: str
     checkpoint: str | None = Field(
         default=None,
+        pattern=r"^[a-z][a-z0-9_-]{0,31}(@[A-Za-z0-9][A-Za-z0-9._-]{0,63})?$",
         description="An adapter `fragment@1`, or `fragment` for the promoted version; "
         "null asks the engine's own model, zero-shot or fine-tuned.",
     )
@@ -143,8 +150,10 @@ class Media(Section):
 class Endpoint(Section):
     """Where a service listens and how others reach it; by default a Unix socket."""
 
-    listen: str | None = Field(default=None, description="`host:port`; null is a Unix socket.")
-    url: str | None = Field(default=None, description="How callers reach it, `http://host:port`.")
+    listen: HostAndPort | None = Field(
+        default=None, description="`host:port`; null is a Unix socket."
+    )
+    url: Url | None = Field(default=None, description="How callers reach it, `http://host:port`.")
 
     @model_validator(mode="after")
     def is_one_or_the_other(self) -> Self:
@@ -162,7 +171,7 @@ class Profile(Section):
     state: Path = Field(default=Path("var"), description="Everything the stack writes.")
     registry: list[Path] = Field(default_factory=lambda: [Path("var/registry"), Path("starter")])
     media: Media = Media()
-    engines: dict[str, Engine] = Field(min_length=1)
+    engines: dict[EngineName, Engine] = Field(min_length=1)
     tasks: dict[Literal["fragment", "split"], Task] = Field(min_length=1)
     endpoints: dict[Literal["generator"], Endpoint] = Field(default_factory=dict)
     gateway: dict[str, Any] = Field(default_factory=dict, description="The gateway's settings.")
@@ -171,24 +180,25 @@ class Profile(Section):
     @model_validator(mode="after")
     def tasks_fit_their_engines(self) -> Self:
         needed: dict[str, set[str]] = {}
-        for name, task in self.tasks.items():
+        for task_name, task in self.tasks.items():
             engine = self.engines.get(task.engine)
             if engine is None:
-                raise ValueError(f"tasks/{name}/engine: there is no engine `{task.engine}`")
+                raise ValueError(f"tasks/{task_name}/engine: there is no engine `{task.engine}`")
             if not engine.capabilities.images:
-                raise ValueError(f"tasks/{name}: engine `{task.engine}` does not see pictures")
+                raise ValueError(f"tasks/{task_name}: engine `{task.engine}` does not see pictures")
             if engine.capabilities.grammar == "none" and not task.tolerant:
                 raise ValueError(
-                    f"tasks/{name}: engine `{task.engine}` cannot hold a model to a grammar; "
+                    f"tasks/{task_name}: engine `{task.engine}` cannot hold a model to a grammar; "
                     "set `tolerant: true` to accept answers that are parsed from free text"
                 )
             if task.checkpoint is not None:
                 needed.setdefault(task.engine, set()).add(task.checkpoint)
-        for engine_name, checkpoints in needed.items():
-            if self.engines[engine_name].max_adapters < len(checkpoints):
+        for name, checkpoints in needed.items():
+            room = self.engines[name].max_adapters
+            if room < len(checkpoints):
                 raise ValueError(
-                    f"engines/{engine_name}/max_adapters is {self.engines[engine_name].max_adapters}, "
-                    f"but tasks bind {len(checkpoints)} adapters to it"
+                    f"engines/{name}/max_adapters is {room}, but tasks bind {len(checkpoints)} "
+                    "adapters to it"
                 )
         return self
 
@@ -199,20 +209,12 @@ class Profile(Section):
         Raises:
             ProfileError: it cannot be read, is not YAML, or a field is wrong.
         """
+        data = _read_yaml(path)
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
-        except yaml.YAMLError as error:
-            raise ProfileError(f"{path}: is not YAML: {error}") from error
-        if not isinstance(data, dict):
-            raise ProfileError(f"{path}: is not a mapping of fields")
-        root = path.resolve().parent.parent
-        try:
-            return cls.model_validate({"root": root} | data)
+            return cls.model_validate({"root": _root_of(path)} | data)
         except ValidationError as error:
             faults = "\n".join(
-                f"  {'/'.join(map(str, e['loc'])) or '(profile)'}: {e['msg']}"
+                f"  {_place(e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
                 for e in error.errors()
             )
             raise ProfileError(f"{path}: the profile does not hold:\n{faults}") from error
@@ -229,9 +231,9 @@ class Profile(Section):
     def run_dir(self) -> Path:
         """Sockets and pid files: short, private, the same for every process of the stack."""
         folder = self.state_dir.resolve() / "run"
-        if len(str(folder)) <= _MAX_RUN_PATH:
+        if len(os.fsencode(folder)) <= _MAX_RUN_PATH:
             return folder
-        digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"colloquy-{os.getuid()}-{digest}"
 
     def address_of(self, service: Literal["generator"]) -> str:
@@ -298,4 +300,53 @@ def new_secret() -> str:
 
 
 def is_loopback(host: str) -> bool:
-    return (urlsplit(f"//{host}").hostname or "") in {"127.0.0.1", "localhost", "::1"}
+    """Whether only this machine reaches `host`: an address, bracketed or not, or `localhost`."""
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _root_of(path: Path) -> Path:
+    """The checkout that holds `profiles/`; for a profile that lies elsewhere, its own folder."""
+    folder = path.resolve().parent
+    return folder.parent if folder.name == "profiles" else folder
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """The path of a field as one writes it in the YAML, without the engine kind's own name."""
+    names = [str(part) for part in location]
+    if len(names) > 2 and names[0] == "engines" and names[2] in {"vllm", "openai"}:
+        del names[2]
+    return "/".join(names) or "(profile)"
+
+
+class _OneMeaning(yaml.SafeLoader):
+    """YAML in which a name that stands twice is an error; the default keeps the last, silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"`{key.value}` stands twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_OneMeaning)  # noqa: S506
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ProfileError(f"{path}: is not UTF-8 text") from error
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ProfileError(f"{path}: is not YAML: {line}{error.problem}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ProfileError(f"{path}: is not YAML") from error
+    if not isinstance(data, dict) or not all(isinstance(name, str) for name in data):
+        raise ProfileError(f"{path}: is not a mapping of named fields")
+    return data

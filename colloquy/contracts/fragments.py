@@ -5,10 +5,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from colloquy.contracts.content import Dialogue, ImageUrl, Utterance
+from colloquy.contracts.content import Dialogue, ImageUrl, Utterance, Value
 from colloquy.contracts.contract import Contract
 
 MAX_QUERY_CHARACTERS = 4_096
+# Longer than any profile allows; a number beyond it is a mistake, not patience.
+MAX_TIMEOUT_MS = 86_400_000
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Label = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -20,7 +22,10 @@ class Filter(Contract):
     speaker: list[Label] | None = Field(default=None, max_length=100)
     after: datetime | None = None
     before: datetime | None = None
-    metadata: dict[str, list[str | int | float | bool]] | None = Field(default=None, max_length=16)
+    metadata: (
+        dict[Annotated[str, Field(max_length=128)], Annotated[list[Value], Field(max_length=1_000)]]
+        | None
+    ) = Field(default=None, max_length=16)
 
 
 class FragmentSearchRequest(Contract):
@@ -35,7 +40,7 @@ class FragmentSearchRequest(Contract):
     candidates: int | None = Field(default=None, ge=1, le=1_000)
     rerank: Literal["none", "pointwise", "listwise"] | None = None
     refine: bool = True
-    timeout_ms: int | None = Field(default=None, ge=1)
+    timeout_ms: int | None = Field(default=None, ge=1, le=MAX_TIMEOUT_MS)
     as_: list[Label] | None = Field(default=None, alias="as", max_length=64)
 
     @model_validator(mode="after")
@@ -77,7 +82,7 @@ class FragmentSearchResponse(Contract):
 
 class SplitRequest(Contract):
     dialogue: Dialogue
-    timeout_ms: int | None = Field(default=None, ge=1)
+    timeout_ms: int | None = Field(default=None, ge=1, le=MAX_TIMEOUT_MS)
 
 
 class TopicFragment(Contract):

@@ -46,13 +46,15 @@ _STRICT_ANSWER = re.compile(
     r"<\|utt_ids_start\|>\[(?P<utt>[\d,\s]*)\]<\|utt_ids_end\|>;"
     r"<\|img_ids_start\|>\[(?P<img>[\d,\s]*)\]<\|img_ids_end\|>"
 )
-_LOOSE_UTT = re.compile(r"<\|utt_ids_start\|>(.*?)<\|utt_ids_end\|>", re.DOTALL)
-_LOOSE_IMG = re.compile(r"<\|img_ids_start\|>(.*?)<\|img_ids_end\|>", re.DOTALL)
+# A sign or a fraction belongs to the number, so that `-3` and `1.5` are not read as ids.
+_LOOSE_NUMBER = re.compile(r"(?<![0-9])-?[0-9]+(?:\.[0-9]+)?")
 _LINE = re.compile(
-    r"<\|utt_id_start\|>(?P<id>\d{1,9})<\|utt_id_end\|> (?P<speaker>[^:\n]*): (?P<text>[^\n]*)"
+    r"<\|utt_id_start\|>(?P<id>[0-9]{1,9})<\|utt_id_end\|> "
+    r"(?P<speaker>[^:\n]*): (?P<text>[^\n]*)"
 )
-_NUMBERED_IMAGE = re.compile(r"<\|img_id_start\|>(\d+)<\|img_id_end\|><image>")
-_QUERY = re.compile(r"<\|query_start\|>(.*?)<\|query_end\|>", re.DOTALL)
+_NUMBERED_IMAGE = re.compile(r"<\|img_id_start\|>[0-9]+<\|img_id_end\|><image>")
+# The only marks a split may hold; anything else is kept from Python's own parser.
+_SPLIT_MARKS = re.compile(r"[\s\d,\[\]()]*", re.ASCII)
 # A model may write any digits; an id longer than this names nothing and would only cost time.
 _MAX_ID_DIGITS = 6
 
@@ -205,18 +207,25 @@ def fragment_grammar(utterance_ids: Sequence[int], image_count: int) -> str:
 
 
 def _subset_rules(name: str, ids: Sequence[int]) -> list[str]:
-    """Rules for `name`: the empty list, or ascending ids joined by ", "."""
+    """Rules for `name`: the empty list, or ascending ids joined by ", ".
+
+    Halved again and again, not chained: the rules nest as deep as the logarithm of the ids, which
+    compiles ten times sooner for 1000 ids and makes each step of the decoder cheaper.
+    """
     if not ids:
         return [f'{name} ::= ""']
-    rules = [f'{name} ::= "" | {name}0']
-    last = len(ids) - 1
-    for position, number in enumerate(ids):
-        rest = f"{name}{position + 1}"
-        rules.append(
-            f'{name}{position} ::= "{number}"'
-            if position == last
-            else f'{name}{position} ::= "{number}" (", " {rest})? | {rest}'
-        )
+    rules = [f'{name} ::= "" | {name}_0_{len(ids)}']
+    open_runs = [(0, len(ids))]
+    while open_runs:
+        start, end = open_runs.pop()
+        rule = f"{name}_{start}_{end}"
+        if end - start == 1:
+            rules.append(f'{rule} ::= "{ids[start]}"')
+            continue
+        middle = (start + end) // 2
+        left, right = f"{name}_{start}_{middle}", f"{name}_{middle}_{end}"
+        rules.append(f'{rule} ::= {left} (", " {right})? | {right}')
+        open_runs += [(middle, end), (start, middle)]
     return rules
 
 
@@ -253,11 +262,9 @@ def parse_answer_tolerant(text: str) -> Answer:
 
     Duplicates are dropped, order is kept. Never raises: no text crashes it.
     """
-    lists = []
-    for pattern in (_LOOSE_UTT, _LOOSE_IMG):
-        found = pattern.search(text)
-        lists.append(_loose_ids(found[1]) if found else ())
-    return Answer(*lists)
+    utterances = _between(text, "<|utt_ids_start|>", "<|utt_ids_end|>")
+    images = _between(text, "<|img_ids_start|>", "<|img_ids_end|>")
+    return Answer(_loose_ids(utterances or ""), _loose_ids(images or ""))
 
 
 def parse_split(text: str) -> list[list[int]]:
@@ -266,6 +273,8 @@ def parse_split(text: str) -> list[list[int]]:
     Raises:
         Malformed: not a list of lists of non-negative whole numbers.
     """
+    if _SPLIT_MARKS.fullmatch(text) is None:
+        raise Malformed("the split is not a list of lists")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -292,10 +301,10 @@ def parse_query(user: str) -> str:
     Raises:
         Malformed: the prompt holds no query tags.
     """
-    found = _QUERY.search(user)
-    if found is None:
+    query = _between(user, "<|query_start|>", "<|query_end|>")
+    if query is None:
         raise Malformed("the prompt holds no query")
-    return found[1]
+    return query
 
 
 def parse_lines(user: str) -> list[Line]:
@@ -316,8 +325,15 @@ def _strict_ids(inner: str) -> tuple[int, ...]:
 
 
 def _loose_ids(inner: str) -> tuple[int, ...]:
-    numbers = re.findall(r"[0-9]+", inner)
-    return tuple(dict.fromkeys(int(n) for n in numbers if len(n) <= _MAX_ID_DIGITS))
+    numbers = _LOOSE_NUMBER.findall(inner)
+    return tuple(dict.fromkeys(int(n) for n in numbers if n.isdigit() and len(n) <= _MAX_ID_DIGITS))
+
+
+def _between(text: str, start: str, end: str) -> str | None:
+    """What stands between the first `start` and the next `end`; linear, whatever the text is."""
+    _, found, rest = text.partition(start)
+    inner, closed, _ = rest.partition(end)
+    return inner if found and closed else None
 
 
 # --- long dialogues ---------------------------------------------------------------------------
