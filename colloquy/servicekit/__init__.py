@@ -1,0 +1,1 @@
+"""How any service behaves: wiring, problems, deadlines, calls, metrics, logs."""

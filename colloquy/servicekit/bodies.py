@@ -1,0 +1,146 @@
+"""Reading a JSON body strictly, before the framework sees it.
+
+A route that takes a contract gets exactly one JSON value in UTF-8: no NaN, no number beyond a
+double, no repeated name, no half of a surrogate pair, no bottomless nesting. What is refused is
+refused in our words with the place.
+"""
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from colloquy.servicekit.problems import ClientGone, MalformedJson, UnsupportedMedia
+
+MAX_DEPTH = 64
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_BOM = b"\xef\xbb\xbf"
+
+
+class JsonBodyOnly:
+    """Stands before one route that takes a JSON body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        if headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise UnsupportedMedia("send the body without content-encoding")
+        body = await read_body(receive)
+        if body or "content-type" in headers:
+            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind != "application/json":
+                raise UnsupportedMedia("send the body as application/json")
+        if body:
+            parse_json(body)
+        await self._app(scope, _replay(body, receive), send)
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body; its size is bounded by `BoundBody` outside.
+
+    Raises:
+        ClientGone: the client left before it was complete.
+    """
+    chunks: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def parse_json(body: bytes) -> Any:
+    """Parses one JSON value strictly.
+
+    Raises:
+        MalformedJson: it is not one; the detail says where.
+    """
+    try:
+        text = body.removeprefix(_BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedJson(f"the body is not UTF-8 at byte {error.start}") from None
+    _refuse_deep(text)
+    try:
+        value = json.loads(
+            text,
+            parse_float=_finite,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_unique_names,
+        )
+    except json.JSONDecodeError as error:
+        raise MalformedJson(
+            f"the JSON breaks off at line {error.lineno}, column {error.colno}",
+            line=error.lineno,
+            column=error.colno,
+        ) from None
+    except RecursionError:
+        raise MalformedJson(f"the JSON is nested more than {MAX_DEPTH} deep") from None
+    except ValueError:  # a whole number of thousands of digits
+        raise MalformedJson("the JSON holds a number that is too long") from None
+    if _SURROGATE.search(text):
+        _refuse_half_surrogates(value)
+    return value
+
+
+def _refuse_deep(text: str) -> None:
+    # Cheap for honest bodies: only a body with many brackets is walked.
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _TOKENS.finditer(text):
+        mark = token[0][0]
+        if mark in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise MalformedJson(f"the JSON is nested more than {MAX_DEPTH} deep")
+        elif mark in "]}":
+            depth -= 1
+
+
+# Strings are consumed whole, so that brackets inside them do not count.
+_TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+
+
+def _refuse_half_surrogates(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise MalformedJson("the JSON holds half of a surrogate pair") from None
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise MalformedJson("the JSON holds a number beyond a double")
+    return number
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise MalformedJson("the JSON holds NaN or Infinity, which JSON does not have")
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise MalformedJson("an object of the JSON has one name twice")
+    return value
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replayed() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed
