@@ -41,14 +41,14 @@ def joint_f1_difference(
 
 def joint_f1(counts: Floats) -> Floats:
     """(…, 6) counts, TP FP FN of utterances and then of pictures, to (…) joint F1."""
-    halves = counts.reshape(*counts.shape[:-1], 2, 3)
-    return f1(halves).mean(axis=-1)
+    halves: Floats = f1(counts.reshape(*counts.shape[:-1], 2, 3))
+    return np.asarray(halves.mean(axis=-1), dtype=np.float64)
 
 
 def f1(counts: Floats) -> Floats:
     """(…, 3) counts TP FP FN to (…) F1, 0 where nothing is right."""
     tp, fp, fn = counts[..., 0], counts[..., 1], counts[..., 2]
-    return 2 * tp / np.maximum(2 * tp + fp + fn, 1)
+    return np.asarray(2 * tp / np.maximum(2 * tp + fp + fn, 1), dtype=np.float64)
 
 
 def paired_interval(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from training.evaluate import predictions, slices
 from training.evaluate.fragment_metrics import emptiness, macro, micro
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def score(rows: Sequence[Row]) -> dict[str, object]:
+def score(rows: Sequence[Row]) -> dict[str, Any]:
     judged = [row.judged() for row in rows]
     return {
         "samples": len(judged),
@@ -81,7 +82,7 @@ def _describe(path: Path, faults: Sequence[Fault]) -> str:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m training.evaluate.f2rvlm", description=__doc__.splitlines()[0]
+        prog="python -m training.evaluate.f2rvlm", description=str(__doc__).splitlines()[0]
     )
     parser.add_argument(
         "--predictions", type=Path, required=True, help="JSON Lines of an inference run"

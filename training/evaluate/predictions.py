@@ -11,6 +11,9 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from colloquy.protocols.f2rvlm import format_answer, render_fragment
+from training.data.prompts import utterances
+from training.evaluate.cases import Question
 from training.evaluate.fragment_metrics import DEFAULT_MAX_ID, Chosen, Ids, Judged
 
 SPLIT_MARK = "_split_"
@@ -73,6 +76,29 @@ def read(path: Path, *, labels: bool = True) -> tuple[list[Row], list[Fault]]:
     return rows, faults
 
 
+def write(path: Path, questions: Sequence[Question], predicted: Sequence[Chosen]) -> None:
+    """Writes predictions of our own in the same form, so that upstream's tools can score them.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("w", encoding="utf-8") as file:
+        for question, answer in zip(questions, predicted, strict=True):
+            world, query = question.case.world, question.query
+            prompt = render_fragment(utterances(world), query.text)
+            record = {
+                "response": format_answer(_sorted(answer.utterances), _sorted(answer.images)),
+                "labels": format_answer(query.utterance_ids, query.image_ids),
+                "messages": [
+                    {"role": "system", "content": prompt.system},
+                    {"role": "user", "content": prompt.user},
+                ],
+                "dialogue_id": world.id,
+                "images": [{"bytes": None, "path": name} for name in prompt.images],
+            }
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
 def chosen(text: str) -> Chosen:
     """The ids that a text names, as upstream's evaluation reads them."""
     return Chosen(_ids(_UTTERANCES, text), _ids(_IMAGES, text))
@@ -111,7 +137,7 @@ def first_user_turn(messages: object) -> str | None:
         raise BadLine("`messages` is not a list of messages")
     for message in messages:
         if message.get("role") == "user":
-            content = message.get("content", "")
+            content: object = message.get("content", "")
             if not isinstance(content, str):
                 raise BadLine("the user message is not text")
             return content
@@ -149,6 +175,10 @@ def _text(data: Mapping[str, object], name: str) -> str:
     return value
 
 
+def _sorted(ids: Ids | None) -> list[int]:
+    return sorted(i for i in ids or () if isinstance(i, int))
+
+
 def _ids(pattern: re.Pattern[str], text: str) -> Ids | None:
     found = pattern.search(text)
     try:
@@ -165,7 +195,7 @@ def _ids(pattern: re.Pattern[str], text: str) -> Ids | None:
 
 
 def _largest(pattern: re.Pattern[str], text: str) -> int:
-    numbers: Sequence[str] = pattern.findall(text)
+    numbers: list[str] = pattern.findall(text)
     if not numbers:
         return DEFAULT_MAX_ID
     if any(len(number) > _MAX_DIGITS for number in numbers):

@@ -98,13 +98,22 @@ def merge_without_originals(rows: Iterable[Row]) -> list[Row]:
     for name, group in _groups(rows).items():
         group.sort(key=_slice_number)
         paths = tuple(dict.fromkeys(path for row in group for path in row.images))
-        texts = []
-        for written in ([row.response for row in group], [row.labels for row in group]):
-            utterances, chosen = _union(group, written)
-            images = sorted(paths.index(path) for path in chosen)
-            texts.append(format_answer(sorted(utterances), images))
-        merged.append(Row(group[0].line, *texts, _numbered(group, len(paths)), name, paths))
+        merged.append(
+            Row(
+                line=group[0].line,
+                response=_joined(group, [row.response for row in group], paths),
+                labels=_joined(group, [row.labels for row in group], paths),
+                user=_numbered(group, len(paths)),
+                dialogue_id=name,
+                images=paths,
+            )
+        )
     return merged
+
+
+def _joined(group: list[Row], texts: list[str], paths: tuple[str, ...]) -> str:
+    utterances, images = _union(group, texts)
+    return format_answer(sorted(utterances), sorted(map(paths.index, images)))
 
 
 def _groups(rows: Iterable[Row]) -> dict[str, list[Row]]:

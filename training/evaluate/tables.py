@@ -33,7 +33,7 @@ def plain_table(title: str, columns: list[str], rows: list[list[Any]]) -> Table:
     return table
 
 
-def print_tables(*tables: Table) -> None:
+def print_tables(*tables: Table | str) -> None:
     console = Console(soft_wrap=True)
     for table in tables:
         console.print(table)
