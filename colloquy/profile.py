@@ -228,6 +228,15 @@ class Profile(Section):
         return [self.root / folder for folder in self.registry]
 
     @property
+    def blobs_dir(self) -> Path:
+        """Pictures that came in: the gateway writes it, the generator reads it."""
+        return self.state_dir / "blobs"
+
+    @property
+    def keys_file(self) -> Path:
+        return self.state_dir / "keys.db"
+
+    @property
     def run_dir(self) -> Path:
         """Sockets and pid files: short, private, the same for every process of the stack."""
         folder = self.state_dir.resolve() / "run"
