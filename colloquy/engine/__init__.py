@@ -1,0 +1,1 @@
+"""The one client of model servers: constrained generation, first-token probabilities, adapters."""

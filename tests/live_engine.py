@@ -1,0 +1,106 @@
+"""A real vLLM engine on a Unix socket, for tests."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+START_WITHIN_S = 240.0
+
+
+@dataclass
+class LiveEngine:
+    """A running engine and its parts.
+
+    Attributes:
+        address: `unix:/path/to.sock`.
+        process: the API server; what computes is among its children.
+    """
+
+    address: str
+    model: str
+    folder: Path
+    log: Path
+    process: "subprocess.Popen[bytes]"
+
+    def family(self) -> list[psutil.Process]:
+        server = psutil.Process(self.process.pid)
+        return [server, *server.children(recursive=True)]
+
+    def core(self) -> psutil.Process:
+        """The process that schedules and computes."""
+        cores = [p for p in self.family() if "EngineCore" in p.name() or _is_core(p)]
+        assert cores, "the engine has no core process"
+        return cores[0]
+
+
+def _is_core(process: psutil.Process) -> bool:
+    return any("EngineCore" in piece for piece in process.cmdline())
+
+
+@contextmanager
+def run_engine(
+    base: Path, folder: Path, *, model: str = "base@1", max_loras: int = 8
+) -> Iterator[LiveEngine]:
+    """Starts an engine on the checkpoint in `base` and ends it, children included."""
+    socket, log = folder / "engine.sock", folder / "engine.log"
+    command = [
+        sys.executable, "-m", "vllm.entrypoints.openai.api_server",
+        "--model", str(base), "--served-model-name", model, "--uds", str(socket),
+        "--dtype", "bfloat16", "--max-model-len", "4096", "--max-num-seqs", "8",
+        "--limit-mm-per-prompt", '{"image": 16, "video": 0}',
+        "--allowed-media-domains", "none.invalid",
+        "--enable-lora", "--max-loras", str(max_loras), "--max-lora-rank", "16",
+        "--enforce-eager", "--enable-prompt-tokens-details",
+        "--logprobs-mode", "processed_logprobs",
+    ]  # fmt: skip
+    environment = os.environ | {
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    engine = LiveEngine(f"unix:{socket}", model, base, log, process)
+    try:
+        _wait(engine, socket)
+        yield engine
+    finally:
+        stop(engine)
+
+
+def stop(engine: LiveEngine) -> None:
+    # A killed API server leaves its core alive, so the whole session of processes goes.
+    try:
+        os.killpg(engine.process.pid, signal.SIGCONT)
+        os.killpg(engine.process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    engine.process.wait(timeout=30)
+
+
+def _wait(engine: LiveEngine, socket: Path) -> None:
+    give_up = time.monotonic() + START_WITHIN_S
+    transport = httpx.HTTPTransport(uds=str(socket))
+    with httpx.Client(transport=transport, base_url="http://engine", timeout=5.0) as client:
+        while True:
+            if engine.process.poll() is not None or time.monotonic() > give_up:
+                raise RuntimeError("the engine did not start:\n" + engine.log.read_text()[-4_000:])
+            try:
+                if client.get("/health").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.5)
