@@ -100,15 +100,23 @@ class ServiceClient:
         content = body.model_dump_json(by_alias=True, exclude_none=True).encode()
         return await self._observed(method or "POST", path, content, answer)
 
-    async def get(self, path: str, answer: type[Answer]) -> Answer:
-        return await self._observed("GET", path, None, answer)
+    async def get(
+        self, path: str, answer: type[Answer], *, also: frozenset[int] = frozenset()
+    ) -> Answer:
+        """Reads an `answer`; a status of `also` holds one too, as the 503 of a readiness does."""
+        return await self._observed("GET", path, None, answer, also)
 
     async def _observed(
-        self, method: str, path: str, content: bytes | None, answer: type[Answer]
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        answer: type[Answer],
+        also: frozenset[int] = frozenset(),
     ) -> Answer:
         started, outcome = time.perf_counter(), "cancelled"
         try:
-            result = self._read(await self._send_in_time(method, path, content), answer)
+            result = self._read(await self._send_in_time(method, path, content), answer, also)
             outcome = "ok"
         except ServiceError as error:
             outcome = error.slug
@@ -157,8 +165,12 @@ class ServiceClient:
     def _unavailable(self) -> Unavailable:
         return Unavailable(f"the {self._name} cannot be reached")
 
-    def _read(self, response: httpx.Response, answer: type[Answer]) -> Answer:
-        if response.status_code // 100 != 2:
+    def _read(
+        self, response: httpx.Response, answer: type[Answer], also: frozenset[int]
+    ) -> Answer:
+        kind = response.headers.get("content-type", "").partition(";")[0]
+        holds_answer = response.status_code in also and kind != PROBLEM_MEDIA_TYPE
+        if response.status_code // 100 != 2 and not holds_answer:
             raise self._problem(response)
         try:
             return answer.model_validate_json(response.content)
