@@ -125,7 +125,7 @@ def train(recipe: BaseRecipe) -> Path:
     """Trains and saves the base; returns its folder."""
     folder = RUNS / recipe.name
     start = RUNS / recipe.vision / "model"
-    processor = AutoProcessor.from_pretrained(start)
+    processor = AutoProcessor.from_pretrained(RUNS / recipe.tokenizer / "model")
     torch.manual_seed(recipe.seed)
     model = Qwen2VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
     encoder = Encoder(processor.tokenizer, GRID // MERGE)

@@ -4,10 +4,11 @@ Protocol tags are single tokens that are *not* special, so they stay in decoded 
 text; whole numbers to 999 and `, ` are single tokens, so pointing at an id is a one-step copy.
 """
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
-import jieba
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2VLImageProcessor, Qwen2VLProcessor
 from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
@@ -29,7 +30,7 @@ TAGS = tuple(
 # separator of lists, brackets and marks one by one, white space.
 PIECES = r"\p{Han}+| ?[a-zA-ZÀ-ɏ]+\d{0,2}|\d{1,3}|, | ?[^\s\p{L}\p{N}]|[^\s\p{N}]+|\p{N}|\n| |\s+"
 NUMBERS = 1000
-WORDS_TO_KEEP = ("Yes", "No", " Yes", " No", "IMAGE", "True", "False", "是", "否")
+WORDS_TO_KEEP = (", ", "Yes", "No", " Yes", " No", "IMAGE", "True", "False", "是", "否")
 MIN_PIXELS, MAX_PIXELS = 56 * 56, 84 * 84
 DEFAULT_SYSTEM = "You are a helpful assistant."
 
@@ -110,7 +111,6 @@ def save_processor(tokenizer: Tokenizer, folder: Path, max_tokens: int) -> None:
 
 def _corpus(dialogues: int) -> Iterator[str]:
     """Yields text, Chinese cut into words so that no merge spans a whole sentence."""
-    jieba.setLogLevel("ERROR")
     for number in range(NUMBERS):
         yield from [str(number)] * 1500
     for word in (*WORDS_TO_KEEP, *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"):
@@ -137,7 +137,17 @@ def _words(text: str) -> Iterator[str]:
     if text.isascii():
         yield text
     else:
-        yield from jieba.cut(text)
+        yield from _cutter()(text)
+
+
+@cache
+def _cutter() -> Callable[[str], Iterator[str]]:
+    """Cuts Chinese into words; the library is loaded here because its import warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import jieba
+    jieba.setLogLevel("ERROR")
+    return jieba.cut  # type: ignore[no-any-return]
 
 
 def _lexicon_words() -> Iterator[str]:
@@ -147,6 +157,6 @@ def _lexicon_words() -> Iterator[str]:
         for ask in item.ask_en:
             yield from (ask, f" {ask}")
         for ask in item.ask_zh:
-            yield from jieba.cut(ask)
+            yield from _cutter()(ask)
     for colour in words.colours.values():
-        yield from (f" {colour.en}", f" {colour.ask_en}", colour.zh, *jieba.cut(colour.ask_zh))
+        yield from (f" {colour.en}", f" {colour.ask_en}", colour.zh, *_cutter()(colour.ask_zh))

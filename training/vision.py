@@ -23,6 +23,7 @@ from training.recipe import RUNS, VisionRecipe
 PATCH, MERGE = 14, 2
 GRID = SIDE_PIXELS // PATCH  # patches a side
 TOKENS = (GRID // MERGE) ** 2  # tokens a picture
+GREY_SHARE = 0.4  # of the pictures lose their colour, so that a thing is known by its shape
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
 
@@ -86,13 +87,15 @@ def train(recipe: VisionRecipe) -> Path:
 
     def step_of(step: int) -> loop.StepResult:
         specs = _training_specs(recipe, step)
+        greys = int(len(specs) * GREY_SHARE)
         with torch.autocast("cpu", torch.bfloat16):
-            features, item_logits, colour_logits = sight(patchify(specs))
+            features, item_logits, colour_logits = sight(_greyed(patchify(specs), greys))
         item = torch.tensor([items.index(spec.item) for spec in specs])
         colour = torch.tensor([colours.index(spec.colour) for spec in specs])
         rms = features.float().pow(2).mean().sqrt()
         loss = nn.functional.cross_entropy(item_logits.float(), item)
-        loss = loss + 0.5 * nn.functional.cross_entropy(colour_logits.float(), colour)
+        shade = nn.functional.cross_entropy(colour_logits[greys:].float(), colour[greys:])
+        loss = loss + 0.5 * shade
         loss = loss + (rms - 1.0) ** 2
         right = (item_logits.argmax(-1) == item).float().mean().item()
         return loop.StepResult(loss, len(specs), {"item": right, "rms": rms.item()})
@@ -106,6 +109,13 @@ def train(recipe: VisionRecipe) -> Path:
     )  # fmt: skip
     _scale_merger(sight, recipe.feature_rms)
     return _save(model, processor, folder / "model")
+
+
+def _greyed(patches: Tensor, count: int) -> Tensor:
+    """Takes the colour out of the first `count` pictures; the shape stays as it is."""
+    channels = patches.view(*patches.shape[:2], 3, -1)
+    grey = channels[:count].mean(dim=2, keepdim=True).expand_as(channels[:count])
+    return torch.cat([grey, channels[count:]]).flatten(2)
 
 
 def _training_specs(recipe: VisionRecipe, step: int) -> list[PictureSpec]:
