@@ -48,10 +48,7 @@ _STRICT_ANSWER = re.compile(
 )
 # A sign or a fraction belongs to the number, so that `-3` and `1.5` are not read as ids.
 _LOOSE_NUMBER = re.compile(r"(?<![0-9])-?[0-9]+(?:\.[0-9]+)?")
-_LINE = re.compile(
-    r"<\|utt_id_start\|>(?P<id>[0-9]{1,9})<\|utt_id_end\|> "
-    r"(?P<speaker>[^:\n]*): (?P<text>[^\n]*)"
-)
+_LINE_START = re.compile(r"<\|utt_id_start\|>([0-9]{1,9})<\|utt_id_end\|> ")
 _NUMBERED_IMAGE = re.compile(r"<\|img_id_start\|>[0-9]+<\|img_id_end\|><image>")
 # The only marks a split may hold; anything else is kept from Python's own parser.
 _SPLIT_MARKS = re.compile(r"[\s\d,\[\]()]*", re.ASCII)
@@ -309,10 +306,14 @@ def parse_query(user: str) -> str:
 
 def parse_lines(user: str) -> list[Line]:
     """The dialogue block of a rendered prompt, line by line, picture tags reduced to `<image>`."""
-    return [
-        Line(int(m["id"]), m["speaker"], _NUMBERED_IMAGE.sub(IMAGE, m["text"]))
-        for m in _LINE.finditer(user)
-    ]
+    lines = []
+    for row in user.split("\n"):
+        tag = _LINE_START.search(row)
+        if tag is not None:
+            speaker, found, text = row[tag.end() :].partition(": ")
+            if found:
+                lines.append(Line(int(tag[1]), speaker, _NUMBERED_IMAGE.sub(IMAGE, text)))
+    return lines
 
 
 def _strict_ids(inner: str) -> tuple[int, ...]:
@@ -367,5 +368,5 @@ def merge_answers(answers: Sequence[tuple[Slice, Answer]]) -> Answer:
     images: set[int] = set()
     for part, answer in answers:
         utterances |= set(answer.utterance_ids) & set(part.utterance_ids)
-        images |= {part.first_image + i for i in answer.image_ids if i < part.image_count}
+        images |= {part.first_image + i for i in answer.image_ids if 0 <= i < part.image_count}
     return Answer(tuple(sorted(utterances)), tuple(sorted(images)))
