@@ -8,7 +8,7 @@ from training.evaluate.cases import Question
 from training.evaluate.fragment_metrics import Chosen, micro
 from training.evaluate.lexical import SMOOTHING_TURNS, bm25_scores, smoothed
 
-STEPS = 40
+STEPS = 25
 GRID = tuple(tenth / 10 for tenth in range(11))
 Position = Literal["first", "last", "longest", "shortest"]
 
@@ -144,10 +144,10 @@ def _thresholds(questions: Sequence[Question], reaches: Iterable[int]) -> list[B
     return found
 
 
-def _scores(question: Question, reach_turns: int, *, relative: bool) -> list[float]:
+def _scores(question: Question, reach_turns: int, *, relative: bool) -> tuple[float, ...]:
     scores = smoothed(_bm25(question), reach_turns)
     highest = max(scores)
-    return [score / highest for score in scores] if relative and highest > 0 else scores
+    return tuple(score / highest for score in scores) if relative and highest > 0 else scores
 
 
 def _bm25(question: Question) -> tuple[float, ...]:

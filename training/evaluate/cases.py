@@ -42,8 +42,13 @@ class WorldCase:
 
     def chosen(self, turn_ids: Iterable[int]) -> Chosen:
         """Turns, and with them the pictures that they show."""
-        turns = sorted(set(turn_ids))
-        return Chosen.of(turns, self.world.images_in(turns))
+        turns = frozenset(turn_ids)
+        return Chosen(turns, frozenset(i for i, o in enumerate(self._owners) if o in turns))
+
+    @cached_property
+    def _owners(self) -> list[int]:
+        """The turn that shows each picture."""
+        return [number for number, turn in enumerate(self.world.turns) if turn.picture]
 
 
 @dataclass(frozen=True)

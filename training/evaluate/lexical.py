@@ -2,7 +2,6 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -20,15 +19,16 @@ def bm25_scores(texts: tuple[str, ...], query: str) -> tuple[float, ...]:
     return tuple(float(score) for score in BM25Okapi(corpus).get_scores(words(query)))
 
 
-def smoothed(scores: Sequence[float], reach_turns: int) -> list[float]:
+@lru_cache(maxsize=16_384)
+def smoothed(scores: tuple[float, ...], reach_turns: int) -> tuple[float, ...]:
     """Adds to each turn what its neighbours scored, the less the farther: a fragment is a run."""
-    return [
+    return tuple(
         sum(
             scores[other] / (1 + abs(other - turn))
             for other in range(max(0, turn - reach_turns), min(len(scores), turn + reach_turns + 1))
         )
         for turn in range(len(scores))
-    ]
+    )
 
 
 def words(text: str) -> list[str]:

@@ -25,6 +25,7 @@ _UTTERANCE_ID = re.compile(r"<\|utt_id_start\|>(\d+)<\|utt_id_end\|>")
 _IMAGE_ID = re.compile(r"<\|img_id_start\|>(\d+)<\|img_id_end\|>")
 # An id above it cannot be of a dialogue; Python also refuses to read very long numbers.
 _MAX_DIGITS = 9
+_TOO_LARGE = 10**9
 
 
 class BadLine(ValueError):
@@ -161,7 +162,7 @@ def _row(number: int, line: str, *, labels: bool) -> Row:
         images=image_paths(data.get("images") or []),
     )
     largest = max(universe(row.user))
-    if largest >= 10**_MAX_DIGITS:
+    if largest >= _TOO_LARGE:
         raise BadLine("an id of the user message is too large")
     return row
 
@@ -199,5 +200,5 @@ def _largest(pattern: re.Pattern[str], text: str) -> int:
     if not numbers:
         return DEFAULT_MAX_ID
     if any(len(number) > _MAX_DIGITS for number in numbers):
-        return 10**_MAX_DIGITS
+        return _TOO_LARGE
     return max(int(number) for number in numbers)

@@ -7,19 +7,24 @@ from rich.console import Console
 from rich.table import Table
 
 Rounded = Mapping[str, Mapping[str, float]]
+MIN_WIDTH = 110
+"""A narrower terminal wraps lines; a narrower table would cut numbers."""
 _PARTS = ("joint", "utterance", "image")
 _SCORES = (("precision", "P"), ("recall", "R"), ("f1", "F1"), ("mcc", "MCC"))
 
 
 def report_table(title: str, reports: Mapping[str, Rounded]) -> Table:
-    """One row a report, the twelve scores across."""
+    """Three rows a report: joint, utterances, images."""
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    for part in _PARTS:
-        for _, short in _SCORES:
-            table.add_column(f"{part}\n{short}", justify="right")
+    table.add_column("")
+    for _, short in _SCORES:
+        table.add_column(short, justify="right")
     for name, report in reports.items():
-        table.add_row(name, *(f"{report[p][s]:.4f}" for p in _PARTS for s, _ in _SCORES))
+        for part in _PARTS:
+            numbers = (f"{report[part][score]:.4f}" for score, _ in _SCORES)
+            table.add_row(name if part == _PARTS[0] else "", part, *numbers)
+        table.add_section()
     return table
 
 
@@ -34,7 +39,8 @@ def plain_table(title: str, columns: list[str], rows: list[list[Any]]) -> Table:
 
 
 def print_tables(*tables: Table | str) -> None:
-    console = Console(soft_wrap=True)
+    detected = Console()
+    console = Console(width=max(detected.width, MIN_WIDTH))
     for table in tables:
         console.print(table)
 
