@@ -18,7 +18,7 @@ class Layout:
         # Outside the run folder, since that is removed with the stack and a lock must not be.
         self.lock_file = profile.state_dir / "supervisor.lock"
         self.logs_dir = profile.state_dir / "logs"
-        self.keys_file = profile.state_dir / "keys.db"
+        self.keys_file = profile.keys_file
         self._secrets_dir = profile.state_dir / "secrets"
 
     def log_of(self, name: str) -> Path:

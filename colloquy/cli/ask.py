@@ -1,0 +1,59 @@
+"""search and split: a dialogue from a file, through the gateway of the stack that is up."""
+
+import json
+from argparse import Namespace
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from colloquy.cli.dialogue_file import read_dialogue, with_pictures
+from colloquy.cli.gateway import Gateway
+from colloquy.cli.profiles import stack_of
+from colloquy.cli.show import show_turns
+
+
+def search(arguments: Namespace) -> int:
+    dialogue, answer = _ask(arguments, "/v1/fragments/search", {"query": arguments.query})
+    console = Console()
+    if arguments.json:
+        console.print_json(json.dumps(answer))
+        return 0
+    if not answer["fragments"]:
+        console.print("nothing in the dialogue answers that")
+    for fragment in answer["fragments"]:
+        show_turns(console, dialogue["utterances"], ids=set(fragment["utterance_ids"]))
+        if fragment["image_ids"]:
+            console.print(f"      pictures {', '.join(map(str, fragment['image_ids']))}")
+    _show_facts(console, answer)
+    return 0
+
+
+def split(arguments: Namespace) -> int:
+    dialogue, answer = _ask(arguments, "/v1/fragments/split", {})
+    console = Console()
+    if arguments.json:
+        console.print_json(json.dumps(answer))
+        return 0
+    for number, fragment in enumerate(answer["fragments"], start=1):
+        console.print(f"[bold]topic {number}[/]")
+        show_turns(console, dialogue["utterances"], ids=set(fragment["utterance_ids"]))
+    _show_facts(console, answer)
+    return 0
+
+
+def _ask(
+    arguments: Namespace, path: str, body: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    dialogue = read_dialogue(arguments.dialogue)
+    if arguments.timeout_ms is not None:
+        body["timeout_ms"] = arguments.timeout_ms
+    with Gateway(stack_of(arguments)) as gateway:
+        sent = with_pictures(dialogue, arguments.dialogue.parent, gateway.upload)
+        return dialogue, gateway.post(path, {**body, "dialogue": sent})
+
+
+def _show_facts(console: Console, answer: dict[str, Any]) -> None:
+    facts = [f"{answer['timings_ms']['total']:.0f} ms", *answer["models"].values()]
+    facts += [f"without {step}" for step in answer["degraded"]]
+    console.print(f"[dim]{escape(' · '.join(facts))}[/]", highlight=False)

@@ -1,0 +1,30 @@
+"""Dialogues and fragments as text for a terminal."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+_PICTURE = "[magenta]▧ picture[/]"
+
+
+def show_turns(console: Console, turns: Sequence[dict[str, Any]], *, ids: Collection[int]) -> None:
+    """Those of `turns` whose position is in `ids`; a gap between two is shown as one."""
+    last: int | None = None
+    for position, turn in enumerate(turns):
+        if position not in ids:
+            continue
+        if last is not None and position != last + 1:
+            console.print("      [dim]⋮[/]")
+        last = position
+        speaker = escape(str(turn["speaker"]))
+        console.print(f"  [cyan]{position:>3}[/] [bold]{speaker}[/]  {_content(turn['content'])}")
+
+
+def _content(content: str | list[dict[str, Any]]) -> str:
+    if isinstance(content, str):
+        return escape(content)
+    return " ".join(
+        escape(part["text"]) if part.get("type") == "text" else _PICTURE for part in content
+    )
