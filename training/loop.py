@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from training.recipe import Optimiser
@@ -44,6 +45,9 @@ def run(
 ) -> None:
     """Trains `module` until `settings.steps`, from the last checkpoint in `folder` if any.
 
+    With several processes each computes a part of every step; gradients are averaged, so all hold
+    the same weights, and the first one reports and saves.
+
     A step's data must depend on its number alone; then the step number is the data position, and
     the optimiser's state is all else that a resume needs.
 
@@ -63,6 +67,7 @@ def run(
         fused=True,
     )
     start = _restore(folder, module, optimiser)
+    reports = rank() == 0
     saved = shown = began = time.monotonic()
     samples = 0
     for step in range(start, settings.steps):
@@ -71,18 +76,41 @@ def run(
         result = step_of(step)
         optimiser.zero_grad(set_to_none=True)
         result.loss.backward()
+        _average(trained)
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
-        samples += result.samples
+        samples += result.samples * processes()
         now = time.monotonic()
-        if now - shown > 10 or step + 1 == settings.steps:
+        if reports and (now - shown > 10 or step + 1 == settings.steps):
             shown = now
             _show(folder, step + 1, settings.steps, step + 1 - start, samples, now - began, result)
-        if evaluate and (step + 1) % evaluate_steps == 0:
+        if reports and evaluate and (step + 1) % evaluate_steps == 0:
             log(folder, {"step": step + 1, "validation": evaluate()})
-        if now - saved > checkpoint_seconds or step + 1 == settings.steps:
+        if reports and (now - saved > checkpoint_seconds or step + 1 == settings.steps):
             _save(folder, module, optimiser, step + 1)
             saved = time.monotonic()
+
+
+def rank() -> int:
+    """This process's number among those that train together."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def processes() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def _average(trained: list[nn.Parameter]) -> None:
+    """Gives every process the mean gradient, in one exchange."""
+    if processes() == 1:
+        return
+    gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in trained]
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= processes()
+    pieces = flat.split([weight.numel() for weight in trained])
+    for weight, piece in zip(trained, pieces, strict=True):
+        weight.grad = piece.view_as(weight)
 
 
 def _show(

@@ -65,7 +65,8 @@ class BaseRecipe(Section):
     vision: str = Field(description="Name of the vision run.")
     seed: int = 0
     optimiser: Optimiser
-    batch_tokens: int = Field(description="Padded tokens a step.")
+    processes: int = Field(default=1, description="Each computes batches of its own.")
+    batch_tokens: int = Field(description="Padded tokens a step and process.")
     short_steps: int = Field(description="Steps on short dialogues, to start with.")
     text_weight: float = Field(default=0.3, description="Of predicting the dialogue's words.")
     line_weight: float = Field(default=1.0, description="Of the throw-away head on each line.")
