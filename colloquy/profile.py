@@ -295,12 +295,17 @@ class Secrets(Section):
         )
 
 
-def load_from_environment() -> tuple[Profile, Secrets]:
-    """The profile that `COLLOQUY_PROFILE` names, and its secrets: how every service starts."""
+def profile_from_environment() -> Profile:
+    """The profile that `COLLOQUY_PROFILE` names, alone: enough to check a section of it."""
     path = os.environ.get(PROFILE_VARIABLE)
     if not path:
         raise ProfileError(f"the environment has no {PROFILE_VARIABLE}")
-    profile = Profile.load(Path(path))
+    return Profile.load(Path(path))
+
+
+def load_from_environment() -> tuple[Profile, Secrets]:
+    """The profile that `COLLOQUY_PROFILE` names, and its secrets: how every service starts."""
+    profile = profile_from_environment()
     return profile, Secrets.from_environment(profile, os.environ)
 
 
