@@ -1,0 +1,1 @@
+"""The public door: keys, quotas, media intake, pipelines."""

@@ -1,0 +1,62 @@
+"""Which route asks what of its caller: one table, checked before a body is read."""
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.admission import Admission, Need
+
+API_PREFIX = "/v1/"
+
+NEEDS: Mapping[str, Need] = {
+    "POST /v1/fragments/search": Need(scope="search", counted=True),
+    "POST /v1/fragments/split": Need(scope="search", counted=True),
+    "POST /v1/images": Need(changes=True, counted=True),
+    "GET /v1/images/{ref}": Need(),
+    "GET /v1/models": Need(),
+    "GET /metrics": Need(scope="operator"),
+}
+
+
+class Guard:
+    """Stands before one route: only who may comes in, and only while there is room."""
+
+    def __init__(self, app: ASGIApp, need: Need) -> None:
+        self._app = app
+        self._need = need
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        admission: Admission = scope["state"]["admission"]
+        caller = admission.admit(Headers(scope=scope), self._need)
+        scope["state"]["caller"] = caller
+        with admission.room(caller, self._need):
+            await self._app(scope, receive, send)
+
+
+def guard_routes(app: FastAPI) -> None:
+    """Puts a guard before each route of the table.
+
+    Raises:
+        LookupError: a route of the API is not in the table, or the table has one that is not.
+    """
+    left = dict(NEEDS)
+    for route in app.routes:
+        if not isinstance(route, APIRoute):
+            continue
+        name = name_of(route)
+        need = left.pop(name, None)
+        if need is not None:
+            route.app = Guard(route.app, need)
+        elif route.path.startswith(API_PREFIX):
+            raise LookupError(f"nobody said who may call {name}")
+    if left:
+        raise LookupError(f"there is no route {', '.join(left)}")
+
+
+def name_of(route: APIRoute) -> str:
+    """`GET /v1/models`; a route has one method."""
+    (method,) = route.methods
+    return f"{method} {route.path}"

@@ -1,0 +1,1 @@
+"""HTTP in, contract out: one file a capability."""
