@@ -62,6 +62,7 @@ def run_engine(
         "--enforce-eager", "--enable-prompt-tokens-details",
         "--logprobs-mode", "processed_logprobs",
     ]  # fmt: skip
+    socket.unlink(missing_ok=True)
     environment = os.environ | {
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
         "VLLM_CPU_KVCACHE_SPACE": "1",

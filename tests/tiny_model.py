@@ -1,6 +1,6 @@
 """A random Qwen2-VL of a few thousand parameters, and adapters for it: real files, no meaning.
 
-    python -m tests.tiny_model FOLDER
+python -m tests.tiny_model FOLDER
 """
 
 import hashlib
@@ -145,4 +145,3 @@ if __name__ == "__main__":
     made = write_base(place)
     write_adapter(made, place, task="fragment", seed=1)
     write_adapter(made, place, task="split", seed=2)
-    print(made)

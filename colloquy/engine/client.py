@@ -89,7 +89,7 @@ class EngineClient:
             "max_tokens": 1,
             "logprobs": True,
             "allowed_token_ids": list(token_ids),
-            # Asked by id: `top_logprobs` ends at 20 and is written as text, which two ids may share.
+            # By id: `top_logprobs` ends at 20, and two ids may be written alike.
             "logprob_token_ids": list(token_ids),
             "return_tokens_as_token_ids": True,
         }

@@ -1,0 +1,150 @@
+"""Asking a task's model: a place in the engine's queue, the call, and what it cost."""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from colloquy.engine.failures import ModelMissing
+from colloquy.engine.requests import EngineImage, Generation, GenerationRequest
+from colloquy.media.decoding import Picture
+from colloquy.profile import Task
+from colloquy.protocols.f2rvlm import MAX_TURNS, Prompt
+from colloquy.servicekit.problems import DeadlineExceeded
+from services.generator.domain import Limits
+from services.generator.engines import ServedEngine
+from services.generator.metrics import Metrics
+from services.generator.pictures import Pictures, engine_image, fit_all, most_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """One request to a task: whose it is, and its pictures at the task's size."""
+
+    tenant: str
+    pictures: Mapping[str, Picture]
+
+
+class TaskModel:
+    """The model of one task, wherever it runs.
+
+    Args:
+        task: its name, a label of the metrics.
+        binding: from the profile.
+        pictures: where pictures come from.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        binding: Task,
+        engine: ServedEngine,
+        pictures: Pictures,
+        metrics: Metrics,
+    ) -> None:
+        self._task = task
+        self._binding = binding
+        self._engine = engine
+        self._pictures = pictures
+        self._metrics = metrics
+
+    @property
+    def name(self) -> str:
+        """Task and version, or the engine's own model.
+
+        Raises:
+            Unavailable: the engine is down, or the adapter is not loaded and probed.
+        """
+        return self._engine.model_of(self._task)
+
+    @property
+    def tolerant(self) -> bool:
+        """The model writes freely and is read tolerantly; else a grammar holds it."""
+        return self._binding.tolerant
+
+    @property
+    def limits(self) -> Limits:
+        settings = self._engine.settings
+        return Limits(
+            context_tokens=settings.max_model_len,
+            output_tokens=min(self._binding.max_output_tokens, settings.max_model_len // 2),
+            images=settings.max_images,
+            turns=MAX_TURNS,
+        )
+
+    async def open(self, tenant: str, urls: list[str]) -> Inquiry:
+        """Fetches a dialogue's pictures.
+
+        Raises:
+            BlobMissing: a reference is not the tenant's.
+        """
+        found = await fit_all(self._pictures, tenant, urls, self._binding.max_pixels)
+        return Inquiry(tenant, found)
+
+    def text_tokens(self, text: str) -> int:
+        """Where the engine counts exactly, a bound (no byte-level token is less than a byte);
+        else an estimate on the high side for English and Chinese."""
+        if self._engine.client.capabilities.tokenize:
+            return len(text.encode("utf-8", "surrogatepass"))
+        plain = sum(character.isascii() for character in text)
+        return math.ceil(plain / 2 + (len(text) - plain) * 1.5)
+
+    def image_tokens(self, inquiry: Inquiry, url: str) -> int:
+        return most_tokens(inquiry.pictures[url])
+
+    def counter(self, inquiry: Inquiry) -> Callable[[Prompt], Awaitable[int]] | None:
+        """Counts a prompt's tokens exactly; None where the engine cannot."""
+        if not self._engine.client.capabilities.tokenize:
+            return None
+
+        async def count(prompt: Prompt) -> int:
+            request = self._request(inquiry, prompt, None, 1)
+            return await self._engine.client.count_tokens(request)
+
+        return count
+
+    async def ask(
+        self, inquiry: Inquiry, prompt: Prompt, grammar: str | None, max_tokens: int
+    ) -> Generation:
+        """Asks once, in turn.
+
+        Raises:
+            Overloaded: too many wait. Unavailable: the engine is down or went down meanwhile.
+            DeadlineExceeded, UpstreamFailed: it is late or wrong.
+        """
+        request = self._request(inquiry, prompt, grammar, max_tokens)
+        async with self._engine.queue.slot() as waited_s:
+            self._metrics.queue_seconds.labels(self._engine.name).observe(waited_s)
+            started = time.monotonic()
+            try:
+                generation = await self._engine.unless_it_goes_down(
+                    self._engine.client.generate(request)
+                )
+            except (asyncio.CancelledError, DeadlineExceeded):
+                self._metrics.wasted.labels(self._task).inc()
+                raise
+            except ModelMissing:
+                self._engine.watch.lost_adapters()
+                raise
+            self._metrics.engine_seconds.labels(self._task).observe(time.monotonic() - started)
+        self._engine.watch.succeeded()
+        self._metrics.count(self._task, generation)
+        return generation
+
+    def _request(
+        self, inquiry: Inquiry, prompt: Prompt, grammar: str | None, max_tokens: int
+    ) -> GenerationRequest:
+        content: list[str | EngineImage] = []
+        for text, url in prompt.segments():
+            content.append(text)
+            if url is not None:
+                content.append(engine_image(inquiry.pictures[url]))
+        return GenerationRequest(
+            model=self.name,
+            system=prompt.system,
+            content=content,
+            tenant=inquiry.tenant,
+            max_tokens=max_tokens,
+            grammar=grammar,
+        )

@@ -1,0 +1,53 @@
+"""Asking a checkpoint's own probes: the published prompt, greedy, under the grammar."""
+
+from collections.abc import Mapping
+
+from colloquy.engine.client import EngineClient
+from colloquy.engine.requests import EngineImage, GenerationRequest
+from colloquy.media.failures import BadImage
+from colloquy.media.headers import BrokenHeader, NotAnImage
+from colloquy.profile import Task
+from colloquy.protocols import f2rvlm
+from colloquy.registry.manifest import Probe
+from services.generator.pictures import WrittenPictures, engine_image, fit_all
+
+_TENANT = "probe"
+
+
+class ProbeAsker:
+    """Asks past the queue: nobody else is served by the model yet."""
+
+    def __init__(
+        self, client: EngineClient, tasks: Mapping[str, Task], pictures: WrittenPictures
+    ) -> None:
+        self._client = client
+        self._tasks = tasks
+        self._pictures = pictures
+
+    async def __call__(self, task: str, model: str, probe: Probe) -> str:
+        binding = self._tasks[task]
+        turns = probe.dialogue.utterances
+        ids, images = [turn.id for turn in turns], probe.dialogue.images
+        if task == "split":
+            prompt, grammar = f2rvlm.render_split(turns), f2rvlm.split_grammar(ids)
+        else:
+            prompt = f2rvlm.render_fragment(turns, probe.query or "")
+            grammar = f2rvlm.fragment_grammar(ids, len(images))
+        try:
+            found = await fit_all(self._pictures, _TENANT, images, binding.max_pixels)
+        except (NotAnImage, BrokenHeader) as error:
+            raise BadImage("a picture of the probe cannot be read") from error
+        content: list[str | EngineImage] = []
+        for text, url in prompt.segments():
+            content.append(text)
+            if url is not None:
+                content.append(engine_image(found[url]))
+        request = GenerationRequest(
+            model=model,
+            system=prompt.system,
+            content=content,
+            tenant=_TENANT,
+            max_tokens=binding.max_output_tokens,
+            grammar=None if binding.tolerant else grammar,
+        )
+        return (await self._client.generate(request)).text
