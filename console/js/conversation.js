@@ -94,7 +94,7 @@ export class Conversation {
       on: { click: () => this.urls[imageId] && this.pictures.open(imageId) },
     });
     const show = (source) => {
-      const image = make("img", { alt: "", loading: "lazy", decoding: "async", src: source });
+      const image = make("img", { alt: "", decoding: "async", src: source });
       image.addEventListener("error", () => miss("This picture cannot be shown"));
       this.urls[imageId] = source;
       frame.replaceChildren(image);

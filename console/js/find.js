@@ -127,7 +127,7 @@ export class Find {
     if (!hits.length) {
       const words = "Nothing in this dialogue answers that.";
       this.panel.say("nothing", words, make("p.lead", {}, words), this.echo(took), ...tail);
-      this.panel.unfold(true);
+      this.panel.unfold(false);
       announce(words);
       return;
     }

@@ -163,4 +163,5 @@ function factsOf(dialogue) {
 }
 
 takeTokenFromAddress();
+addEventListener("hashchange", takeTokenFromAddress);
 new Page().start();

@@ -2,6 +2,8 @@
 
 import { announce, byId, copyText, duration, icon, make, plural, prose } from "./dom.js";
 
+const WAITS = { overloaded: "The engine is busy" };
+
 export class Panel {
   constructor() {
     this.root = byId("panel");
@@ -41,10 +43,9 @@ export class Panel {
     this.clock.textContent = elapsedMs > 900 ? `${(elapsedMs / 1000).toFixed(1)} s` : "";
   }
 
-  /** A 503 that says when to come back. */
+  /** A 503 or 429 that says when to come back. */
   waiting(problem, secondsLeft, { hurry, cancel }) {
-    const starting = problem.slug !== "overloaded";
-    const words = starting ? "The engine is starting" : "The engine is busy";
+    const words = { 429: "Many requests at once", 503: WAITS[problem.slug] ?? "The engine is starting" }[problem.status];
     if (this.root.dataset.kind !== "waiting") {
       this.clock = make("p.countdown");
       this.say(

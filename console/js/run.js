@@ -4,6 +4,7 @@ import { Problem } from "./api.js";
 
 const TICK_MS = 200;
 const MOST_ATTEMPTS = 200;
+const PASSING = new Set([429, 503]); // with a Retry-After
 
 /**
  * @typedef {{kind: "running", elapsedMs: number}
@@ -66,7 +67,7 @@ export class Run {
         const answer = await ask(signal);
         return { kind: "done", answer, tookMs: performance.now() - began };
       } catch (error) {
-        const mayRetry = error instanceof Problem && error.status === 503 && error.retryAfterS !== null;
+        const mayRetry = error instanceof Problem && PASSING.has(error.status) && error.retryAfterS !== null;
         if (!mayRetry || attempt === MOST_ATTEMPTS) throw error;
         clearInterval(timer);
         await this.pause(error, signal, tell);

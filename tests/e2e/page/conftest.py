@@ -1,0 +1,55 @@
+"""A real Chromium, and the page in it as a user sees it."""
+
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.chrome.webdriver import WebDriver
+
+from tests.e2e.page.pages import Page
+from tests.e2e.page.stand_in import StandIn, serve
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[WebDriver]:
+    binary = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("needs chromium and chromedriver on the path")
+    options = Options()
+    options.binary_location = binary
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_argument("--window-size=1440,900")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+@pytest.fixture
+def open_page(chromium: WebDriver) -> Callable[[str], Page]:
+    """Opens an address in a page that starts from nothing; what earlier tests logged is gone."""
+
+    def opened(url: str) -> Page:
+        chromium.get("about:blank")
+        chromium.get_log("browser")  # type: ignore[no-untyped-call]
+        return Page(chromium, url)
+
+    return opened
+
+
+@pytest.fixture
+def gateway() -> Iterator[StandIn]:
+    with serve() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def page(open_page: Callable[[str], Page], gateway: StandIn) -> Page:
+    return open_page(gateway.url)
