@@ -67,9 +67,9 @@ chaos: setup      ## kill what can be killed, and watch it come back
 	$(bin)/python -m pytest tests/e2e/test_chaos.py
 
 train-starter: setup ## train the starter checkpoints from nothing
-	$(bin)/python -m training.run starter
+	$(bin)/python -m training.starter
 
 openapi: setup    ## write docs/openapi.json
-	$(bin)/python -m gateway --openapi docs/openapi.json
+	$(bin)/python -m gateway --openapi > docs/openapi.json
 
 ci: lint type test ## what must hold before a change lands

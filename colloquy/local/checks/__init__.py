@@ -1,0 +1,1 @@
+"""What `colloquy doctor` looks at, before anything is started."""

@@ -1,0 +1,52 @@
+"""The services' own sections of the profile, checked by the services themselves."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import colloquy
+from colloquy.local.checks.finding import Finding, failed, ok
+from colloquy.profile import (
+    BLOB_KEY_VARIABLE,
+    HOP_SECRET_VARIABLE,
+    PROFILE_VARIABLE,
+    OpenAIEngine,
+    Profile,
+)
+
+_MODULES = {"generator": "services.generator", "gateway": "gateway"}
+_SECRETS = (HOP_SECRET_VARIABLE, BLOB_KEY_VARIABLE)
+_CHECK_WITHIN_S = 60
+
+
+def check_sections(path: Path) -> Iterator[Finding]:
+    """Each service reads its section in a process of its own: the vocabulary knows no service."""
+    for name, module in _MODULES.items():
+        done = subprocess.run(
+            [sys.executable, "-m", module, "--check"],
+            capture_output=True,
+            text=True,
+            timeout=_CHECK_WITHIN_S,
+            # A service may want its secrets before it looks at anything; none is used here.
+            env=dict.fromkeys(_SECRETS, "unused")
+            | os.environ
+            | {PROFILE_VARIABLE: str(path.resolve())},
+            cwd=Path(colloquy.__file__).parent.parent,
+            check=False,
+        )
+        said = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+        detail = said[-1].removeprefix(f"{name}: ") if said else "said nothing"
+        yield (ok if done.returncode == 0 else failed)(name, detail)
+
+
+def check_secrets(profile: Profile) -> Iterator[Finding]:
+    for name, engine in profile.engines.items():
+        if not isinstance(engine, OpenAIEngine) or engine.api_key_secret is None:
+            continue
+        about = f"key of {name}"
+        if os.environ.get(engine.api_key_secret):
+            yield ok(about, f"in {engine.api_key_secret}")
+        else:
+            yield failed(about, f"the environment has no {engine.api_key_secret}")
