@@ -62,6 +62,7 @@ class ServiceClient:
             base_url="http://service" if socket_path else address,
             transport=httpx.AsyncHTTPTransport(
                 uds=socket_path,
+                verify=address.startswith("https:"),  # loading certificates takes a while
                 limits=httpx.Limits(
                     max_connections=max_connections,
                     max_keepalive_connections=64,
@@ -165,9 +166,7 @@ class ServiceClient:
     def _unavailable(self) -> Unavailable:
         return Unavailable(f"the {self._name} cannot be reached")
 
-    def _read(
-        self, response: httpx.Response, answer: type[Answer], also: frozenset[int]
-    ) -> Answer:
+    def _read(self, response: httpx.Response, answer: type[Answer], also: frozenset[int]) -> Answer:
         kind = response.headers.get("content-type", "").partition(";")[0]
         holds_answer = response.status_code in also and kind != PROBLEM_MEDIA_TYPE
         if response.status_code // 100 != 2 and not holds_answer:

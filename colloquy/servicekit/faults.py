@@ -1,7 +1,9 @@
 """From the validator's findings to faults: the place and the reason, never what was sent."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
+
+from pydantic_core.core_schema import ErrorType
 
 from colloquy.contracts.problem import Fault
 
@@ -48,6 +50,7 @@ _REASONS = {
     "union_tag_not_found": "needs {discriminator}",
     "union_tag_invalid": "needs {discriminator} to be one of {expected_tags}",
 }
+_LIBRARY_KINDS = frozenset(get_args(ErrorType))
 _TYPE_SUFFIX = "_type"
 
 
@@ -111,6 +114,9 @@ def _reason(finding: Mapping[str, Any]) -> str:
         return str(context.get("error", "is not valid"))[:_MAX_REASON_CHARACTERS]
     if kind.startswith(("datetime", "timezone", "date_")):
         return "must be a date and time like 2026-03-01T10:00:00Z"
+    if kind not in _LIBRARY_KINDS:
+        # A contract's own kind of finding, in our words too.
+        return str(finding.get("msg", "is not valid"))[:_MAX_REASON_CHARACTERS]
     template = _REASONS.get(kind)
     if template is None:
         return "is not valid"

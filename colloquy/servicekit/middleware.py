@@ -25,6 +25,7 @@ from colloquy.servicekit.problems import (
     HopRefused,
     Malformed,
     TooLarge,
+    Unavailable,
     as_service_error,
     problem_response,
     problem_slug,
@@ -121,6 +122,8 @@ class CancelWhenClientLeaves:
 
     The server only reports a closed connection to who asks for it, so one small task asks. It
     reads at most one message ahead: a client that sends a body nobody reads is not drained.
+
+    Cancelled by the server, which ends, it still answers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -133,7 +136,7 @@ class CancelWhenClientLeaves:
         handler = asyncio.current_task()
         assert handler is not None
         inbox: asyncio.Queue[Message] = asyncio.Queue(maxsize=1)
-        answered = left = False
+        started = answered = left = False
 
         async def watch() -> None:
             nonlocal left
@@ -148,7 +151,8 @@ class CancelWhenClientLeaves:
                 await inbox.put(message)
 
         async def watched(message: Message) -> None:
-            nonlocal answered
+            nonlocal started, answered
+            started = True
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 answered = True
             await send(message)
@@ -158,7 +162,10 @@ class CancelWhenClientLeaves:
             await self._app(scope, inbox.get, watched)
         except asyncio.CancelledError:
             if not left or handler.uncancel() > 0:
-                raise  # somebody else cancelled: a server that ends
+                if not started and not left:
+                    ending = problem_response(scope, Unavailable("the service ends"))
+                    await ending(scope, receive, send)
+                raise
             left = False
         finally:
             watcher.cancel()
