@@ -22,6 +22,7 @@ BLOB_KEY_VARIABLE = "COLLOQUY_BLOB_KEY"
 PAGE_TOKEN_VARIABLE = "COLLOQUY_PAGE_TOKEN"  # noqa: S105
 # A Unix socket's path may have 107 bytes; engines and services add up to 47.
 _MAX_RUN_PATH = 60
+_MIN_SECRET = 16
 
 
 class ProfileError(Exception):
@@ -272,7 +273,7 @@ class Secrets(Section):
         """Collects the secrets `profile` needs.
 
         Raises:
-            ProfileError: one is missing; the message names the variable.
+            ProfileError: one is missing or too short; the message names the variable.
         """
 
         def need(variable: str) -> SecretStr:
@@ -286,6 +287,9 @@ class Secrets(Section):
             for name, engine in profile.engines.items()
             if isinstance(engine, OpenAIEngine) and engine.api_key_secret
         }
+        for variable in (HOP_SECRET_VARIABLE, BLOB_KEY_VARIABLE):
+            if len(need(variable)) < _MIN_SECRET:
+                raise ProfileError(f"{variable} is shorter than {_MIN_SECRET} characters")
         token = environment.get(PAGE_TOKEN_VARIABLE)
         return cls(
             hop=need(HOP_SECRET_VARIABLE),

