@@ -30,7 +30,7 @@ class Knobs(_Section):
         min_length=1,
         description="Where it listens. Without keys it must be a loopback address.",
     )
-    port: int = Field(default=8_420, ge=1, le=65_535)
+    port: int = Field(default=8_420, ge=1, le=65_535, description="The one port of the stack.")
     default_timeout_ms: int = Field(
         default=60_000, gt=0, description="The deadline of a request that names none."
     )
@@ -42,7 +42,7 @@ class Knobs(_Section):
     max_running: int = Field(
         default=128, gt=0, description="Requests under way, of all tenants; more get 503."
     )
-    tenant: TenantQuota = TenantQuota()
+    tenant: TenantQuota = Field(default=TenantQuota(), description="Of each tenant.")
     console: Path = Field(default=Path("console"), description="Folder of the web page.")
     samples: Path = Field(
         default=Path("starter/samples"), description="Folder of the page's sample dialogues."

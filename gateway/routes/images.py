@@ -37,6 +37,8 @@ async def upload(
     pictures of one tenant have one reference; no other tenant's key opens it. An upload that
     nothing refers to is forgotten after a while.
     """
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMedia("send the body without content-encoding")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     async with start_deadline(settings.timeout_ms(None)):
         if kind.startswith("image/"):
