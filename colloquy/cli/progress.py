@@ -47,12 +47,14 @@ def _printing(console: Console, states: Iterable[StackState]) -> StackState:
         for child in state.children:
             if known.get(child.name) != child.state:
                 known[child.name] = child.state
-                console.print(f"  {child.name}: {_words(child)}", highlight=False)
+                console.print(f"  {child.name}: {_words(child)}", highlight=False, soft_wrap=True)
                 said_at = now
         if now - said_at > _SAY_AGAIN_S:
             said_at = now
             waits = ", ".join(c.name for c in state.children if c.state != "ready") or state.detail
-            console.print(f"  {now - began:.0f} s: waiting for {waits}", highlight=False)
+            console.print(
+                f"  {now - began:.0f} s: waiting for {waits}", highlight=False, soft_wrap=True
+            )
     return state
 
 

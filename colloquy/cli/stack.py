@@ -47,7 +47,8 @@ def bring_up(stack: Stack, console: Console, *, tied: bool = False) -> StackStat
     """Starts the stack unless it runs, shows how it comes up, and returns when it is ready."""
     profile = stack.profile
     if stack.start(tied=tied):
-        console.print(f"[bold]{profile.name}[/]: {escape(profile.about.strip())}")
+        about = escape(" ".join(profile.about.split()))
+        console.print(f"[bold]{profile.name}[/]: {about}", soft_wrap=not console.is_terminal)
     else:
         console.print("it is up already" if _is_ready(stack) else "it is starting already")
     began = time.monotonic()

@@ -95,6 +95,7 @@ class Stack:
             yield state
             if state.state == "ready":
                 return
+            silent_since = time.monotonic()
             time.sleep(_LOOK_AGAIN_S)
 
     def stop(self) -> bool:

@@ -27,7 +27,7 @@ def engine_command(profile: Profile, name: str, engine: VllmEngine, socket: Path
         *("--uds", str(socket), "--model", str(model), "--served-model-name", engine.model),
         *("--dtype", engine.dtype, "--seed", "0"),
         *("--max-model-len", str(engine.max_model_len), "--max-num-seqs", str(engine.max_running)),
-        *("--limit-mm-per-prompt", json.dumps({"image": engine.max_images})),
+        *("--limit-mm-per-prompt", json.dumps({"image": engine.max_images, "video": 0})),
         *("--tensor-parallel-size", str(engine.tensor_parallel)),
         # What a model's own folder says of sampling would change answers unasked.
         *("--generation-config", "vllm", "--logprobs-mode", "processed_logprobs"),

@@ -8,6 +8,7 @@ from pathlib import Path
 MAX_LOG_BYTES = 16 * 2**20
 _TAIL_BYTES = 64 * 1024
 _MAX_REASON_CHARACTERS = 300
+_MORE_LINES = 2
 # `ValueError: …`, `colloquy.profile.ProfileError: …`, with whatever prefix a logger gives it.
 _RAISED = re.compile(r"(?:^|\s)(?:[\w.]+\.)?(\w*(?:Error|Exception|Refused|Missing|Broken)): (.+)")
 _PREFIX = re.compile(r"^(?:\(\w+ pid=\d+\) )?(?:(?:ERROR|WARNING|INFO) [\d: -]+\[[^\]]*\] )?")
@@ -48,9 +49,11 @@ def reason_in(log: Path, *, since: int) -> str:
     """Why a process ended, in one line: its last error, or else its last words."""
     lines = [_words(line) for line in tail(log, since=since)]
     lines = [line for line in lines if line]
-    for line in reversed(lines):
-        if found := _RAISED.search(line):
-            return f"{found[1]}: {found[2]}"[:_MAX_REASON_CHARACTERS]
+    for place in range(len(lines) - 1, -1, -1):
+        if found := _RAISED.search(lines[place]):
+            # What a validator found stands in the lines after its name.
+            said = [f"{found[1]}: {found[2]}", *lines[place + 1 : place + 1 + _MORE_LINES]]
+            return " ".join(said)[:_MAX_REASON_CHARACTERS]
     return lines[-1][:_MAX_REASON_CHARACTERS] if lines else "it said nothing"
 
 

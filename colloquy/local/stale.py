@@ -48,6 +48,13 @@ def clear(layout: Layout) -> None:
     shutil.rmtree(layout.run_dir, ignore_errors=True)
 
 
+def clear_sockets(layout: Layout) -> None:
+    """Leaves the state alone, which says why the stack is down."""
+    for path in layout.run_dir.iterdir():
+        if path != layout.state_file:
+            path.unlink(missing_ok=True)
+
+
 def _written_down(state: StackState | None) -> set[Identity]:
     if state is None or state.boot != boot_id():
         return set()

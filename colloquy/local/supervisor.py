@@ -15,7 +15,7 @@ from colloquy.local.plan import ChildPlan, Handed, gateway_url, plan
 from colloquy.local.ports import holder_of
 from colloquy.local.processes import Identity, Process, adopt_orphans, boot_id, process_of, send
 from colloquy.local.processes import processes as all_processes
-from colloquy.local.stale import clean_up, clear
+from colloquy.local.stale import clean_up, clear, clear_sockets
 from colloquy.local.state import ChildState, StackPhase, StackState
 from colloquy.profile import Profile, new_secret
 from colloquy.servicekit.middleware import HOP_SECRET_HEADER
@@ -210,10 +210,9 @@ class Supervisor:
 
     def _fail(self, why: str) -> None:
         """Leaves the reason where `up` and `status` find it."""
-        clear(self._layout)
-        self._layout.prepare()
         self._phase, self._detail = "failed", why
         self._write()
+        clear_sockets(self._layout)
 
     def _write(self) -> None:
         state = self._state()
@@ -241,7 +240,7 @@ class Supervisor:
 
     def _shown(self, child: Child) -> ChildState:
         state = child.state
-        trouble = self._checks.get(state.name.replace("-", ":", 1)) or self._checks.get(state.name)
+        trouble = self._checks.get(state.name.replace("-", ":", 1))
         if state.state == "ready" and trouble:
             return state.model_copy(update={"detail": trouble})
         return state
