@@ -30,7 +30,7 @@ def check_sections(path: Path) -> Iterator[Finding]:
             text=True,
             timeout=_CHECK_WITHIN_S,
             # A service may want its secrets before it looks at anything; none is used here.
-            env=dict.fromkeys(_SECRETS, "unused")
+            env=dict.fromkeys(_SECRETS, "unused by a check")
             | os.environ
             | {PROFILE_VARIABLE: str(path.resolve())},
             cwd=Path(colloquy.__file__).parent.parent,
