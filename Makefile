@@ -61,7 +61,7 @@ bench: setup      ## measure against the upstream way, on the same weights
 	$(bin)/python -m benchmarks.fragments
 
 load: setup       ## a load test with thresholds, on the stack that is up
-	$(bin)/python -m loadtests.run
+	$(bin)/python -m loadtests
 
 chaos: setup      ## kill what can be killed, and watch it come back
 	$(bin)/python -m pytest tests/e2e/test_chaos.py

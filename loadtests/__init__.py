@@ -1,0 +1,1 @@
+"""Load on the public API, with thresholds that decide."""
