@@ -183,16 +183,19 @@ export class Conversation {
     const first = this.row(ids[0]);
     const end = this.row(last);
     if (!first || !end) return;
+    if (this.scroller.scrollHeight <= this.scroller.clientHeight) {
+      return this.jump(ids[0], { focus: false }); // all in sight, or the page itself scrolls
+    }
     const height = end.getBoundingClientRect().bottom - first.getBoundingClientRect().top;
     const offset = first.getBoundingClientRect().top - this.scroller.getBoundingClientRect().top;
     const room = this.scroller.clientHeight - height;
-    const top = this.scroller.scrollTop + offset - Math.max(16, room / 2);
+    const top = this.scroller.scrollTop + offset - Math.max(56, room / 2);
     this.scroller.scrollTo({ top, behavior: calmly() ? "auto" : "smooth" });
   }
 }
 
 function nameLine(turn) {
-  const line = make("p.who", {}, make("span", { lang: languageOf(turn.speaker) }, turn.speaker));
+  const line = make("p.who", {}, make("bdi", { lang: languageOf(turn.speaker) }, turn.speaker));
   const time = turn.time ? new Date(turn.time) : null;
   if (time && !Number.isNaN(time.getTime())) {
     const words = time.toLocaleString("en", { dateStyle: "medium", timeStyle: "short" });
@@ -203,7 +206,7 @@ function nameLine(turn) {
 
 function bubble(text, language) {
   const own = languageOf(text) ?? "en";
-  return make("p.bubble", { lang: own === language ? null : own }, text);
+  return make("p.bubble", { dir: "auto", lang: own === language ? null : own }, text);
 }
 
 function initials(name) {

@@ -154,8 +154,8 @@ export class Find {
         make(
           "span.hit-words",
           {},
-          make("span.hit-speaker", {}, turn.speaker),
-          words ? make("span.hit-text", { lang: languageOf(words) }, words) : null,
+          make("bdi.hit-speaker", {}, turn.speaker),
+          words ? make("span.hit-text", { dir: "auto", lang: languageOf(words) }, words) : null,
           thumbs.length ? make("span.thumbs", {}, ...thumbs) : null,
         ),
       ),

@@ -68,7 +68,7 @@ export class Panel {
       this.unfold(true);
       announce(`${words}. Trying again by itself.`);
     }
-    this.clock.textContent = `Trying again in ${secondsLeft} s, by itself.`;
+    this.clock.textContent = secondsLeft ? `Trying again in ${secondsLeft} s, by itself.` : "Asking again…";
   }
 
   /**

@@ -58,9 +58,15 @@ export class Run {
   }
 
   async attempts(ask, signal, tell) {
+    let refusal = null; // why the attempt before this one had to wait
     for (let attempt = 1; ; attempt += 1) {
       const began = performance.now();
-      const tick = () => tell({ kind: "running", elapsedMs: performance.now() - began });
+      const tick = () =>
+        tell(
+          refusal
+            ? { kind: "waiting", problem: refusal, secondsLeft: 0 }
+            : { kind: "running", elapsedMs: performance.now() - began },
+        );
       const timer = setInterval(tick, TICK_MS);
       tick();
       try {
@@ -70,6 +76,7 @@ export class Run {
         const mayRetry = error instanceof Problem && PASSING.has(error.status) && error.retryAfterS !== null;
         if (!mayRetry || attempt === MOST_ATTEMPTS) throw error;
         clearInterval(timer);
+        refusal = error;
         await this.pause(error, signal, tell);
       } finally {
         clearInterval(timer);

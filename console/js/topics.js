@@ -112,7 +112,7 @@ export class Topics {
           "span.hit-words",
           {},
           make("span.hit-speaker", {}, `turns ${inWords(ids)}`),
-          make("span.hit-text", { lang: languageOf(firstWords) }, firstWords),
+          make("span.hit-text", { dir: "auto", lang: languageOf(firstWords) }, firstWords),
         ),
       ),
     );
