@@ -36,11 +36,11 @@ class FragmentSearchRequest(Contract):
     dialogue: Dialogue | None = None
     collection: Name | None = None
     filter: Filter | None = None
-    top_k: int = Field(default=5, ge=1, le=100)
-    candidates: int | None = Field(default=None, ge=1, le=1_000)
+    top_k: int = Field(default=5, ge=1, le=100, strict=True)
+    candidates: int | None = Field(default=None, ge=1, le=1_000, strict=True)
     rerank: Literal["none", "pointwise", "listwise"] | None = None
-    refine: bool = True
-    timeout_ms: int | None = Field(default=None, ge=1, le=MAX_TIMEOUT_MS)
+    refine: bool = Field(default=True, strict=True)
+    timeout_ms: int | None = Field(default=None, ge=1, le=MAX_TIMEOUT_MS, strict=True)
     as_: list[Label] | None = Field(default=None, alias="as", max_length=64)
 
     @model_validator(mode="after")
@@ -82,7 +82,7 @@ class FragmentSearchResponse(Contract):
 
 class SplitRequest(Contract):
     dialogue: Dialogue
-    timeout_ms: int | None = Field(default=None, ge=1, le=MAX_TIMEOUT_MS)
+    timeout_ms: int | None = Field(default=None, ge=1, le=MAX_TIMEOUT_MS, strict=True)
 
 
 class TopicFragment(Contract):

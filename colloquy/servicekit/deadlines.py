@@ -60,7 +60,7 @@ async def start_deadline(ms: float) -> AsyncIterator[Deadline]:
             yield deadline
     except TimeoutError:
         if limit.expired():
-            raise DeadlineExceeded from None
+            raise DeadlineExceeded("the work did not end in time") from None
         raise
     finally:
         _deadline.reset(token)
