@@ -13,7 +13,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 class Page:
     """One tab that shows the console."""
 
-    def __init__(self, driver: WebDriver, url: str, *, patience_s: float = 10.0) -> None:
+    def __init__(self, driver: WebDriver, url: str, *, patience_s: float = 30.0) -> None:
         self.driver = driver
         self._wait = WebDriverWait(driver, patience_s, poll_frequency=0.05)
         driver.get(url)

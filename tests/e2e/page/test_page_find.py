@@ -1,6 +1,7 @@
 """*Find* in a real Chromium, over a gateway that answers as told."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -84,14 +85,16 @@ def test_the_gateways_faults_become_a_card_that_leads_to_the_turn(
 
 
 def test_a_starting_engine_is_shown_and_asked_again_by_itself(page: Page, gateway: StandIn) -> None:
+    seen = threading.Event()
     gateway.replies.append(
         problem(503, "unavailable", "Not available", "The engine loads.", retry_after=1)
     )
-    gateway.otherwise = found([1], [])
+    gateway.replies.append(replace(found([1], []), hold=seen))
 
     page.ask("a cabin")
     page.wait_for("waiting")
     assert "The engine is starting" in page.panel
+    seen.set()
     page.wait_for("found")
 
     assert page.lit == [1]
@@ -113,8 +116,7 @@ def test_a_running_search_can_be_cancelled_and_the_next_one_answers(
     page: Page, gateway: StandIn
 ) -> None:
     held = threading.Event()
-    late = found([0], [])
-    gateway.replies.append(type(late)(late.body, hold=held))
+    gateway.replies.append(replace(found([0], []), hold=held))
     gateway.otherwise = found([4], [])
     page.ask("slow")
     page.wait_for("running")
