@@ -5,6 +5,7 @@ It asks the sample queries that a picture answers until one is found well inside
 
 import argparse
 import io
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -60,8 +61,10 @@ def main() -> int:
 def _options() -> Options:
     options = Options()
     options.binary_location = shutil.which("chromium") or ""
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+    for argument in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # Chromium's sandbox refuses to run as root
     return options
 
 

@@ -1,5 +1,6 @@
 """A real Chromium, and the page in it as a user sees it."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 
@@ -21,8 +22,10 @@ def chromium() -> Iterator[WebDriver]:
         pytest.skip("needs chromium and chromedriver on the path")
     options = Options()
     options.binary_location = binary
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+    for argument in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # Chromium's sandbox refuses to run as root
     options.add_argument("--window-size=1440,900")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(driver))
