@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from colloquy.cli.failure import CommandFailed
 from colloquy.profile import ProfileError
 from training.data.world.facts import Split
 from training.data.world.splits import GENERATOR, HashDiffers, committed
@@ -18,7 +19,7 @@ Result = Mapping[str, Any]
 
 def parser(module: str, description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
-    made.add_argument("--profile", type=Path, help="of the running stack")
+    made.add_argument("--profile", help="of the running stack: a file or a name")
     made.add_argument("--url", help="of the gateway; from the profile if left out")
     made.add_argument("--key", help="an API key, where the stack has keys")
     made.add_argument("--split", choices=("test", "validation"), default="test")
@@ -44,7 +45,7 @@ def run(
         text = json.dumps(result, indent=2, ensure_ascii=False)
         if args.output:
             args.output.write_text(text + "\n", encoding="utf-8")
-    except (ProfileError, HashDiffers, StackFailed) as failure:
+    except (ProfileError, CommandFailed, HashDiffers, StackFailed) as failure:
         print(f"evaluate: {failure}", file=sys.stderr)
         return 1
     except OSError as failure:

@@ -46,6 +46,7 @@ async def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     validation = [WorldCase(entry.dialogue) for entry in splits.load("validation")]
     return {
         "task": "split",
+        "command": "python -m training.evaluate.split",
         "set": command.described(args.split, args.limit, dialogues=len(cases)),
         "profile": profile.name,
         "models": versions_of(replies),

@@ -1,21 +1,19 @@
 """Asks a running stack many questions at once, through its public API alone."""
 
 import asyncio
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from colloquy.cli.profiles import find_profile
 from colloquy.contracts.contract import Contract
-from colloquy.profile import PROFILE_VARIABLE, Profile
+from colloquy.profile import Profile
 
-DEFAULT_PROFILE = Path("profiles/starter.yaml")
 CONCURRENCY = 8
 TIMEOUT_S = 120.0
 PATIENCE_S = 180.0
@@ -43,13 +41,13 @@ class Reply:
     seconds: float
 
 
-def chosen_profile(path: Path | None) -> Profile:
-    """The profile at `path`, else `COLLOQUY_PROFILE`'s, else the starter's.
+def chosen_profile(given: str | None) -> Profile:
+    """The profile that a command names as `colloquy` does: a file, or one in `profiles/`.
 
     Raises:
-        colloquy.profile.ProfileError: it cannot be used.
+        ProfileError, CommandFailed: it cannot be used, or there is none of that name.
     """
-    return Profile.load(path or Path(os.environ.get(PROFILE_VARIABLE) or DEFAULT_PROFILE))
+    return Profile.load(find_profile(given))
 
 
 def gateway_url(profile: Profile) -> str:
@@ -126,7 +124,7 @@ class Stack:
                 return Reply(response.json(), time.perf_counter() - start)
             wait_s = _retry_after_s(response)
             if wait_s is None or time.monotonic() + wait_s > give_up:
-                raise StackFailed(f"{ask.name}: {_described(response)}")
+                raise StackFailed(f"{ask.name}: {described(response)}")
             await asyncio.sleep(wait_s)
 
     async def _send(self, client: httpx.AsyncClient, ask: Ask, content: str) -> httpx.Response:
@@ -150,7 +148,8 @@ def _retry_after_s(response: httpx.Response) -> float | None:
     return float(written) if written.isdecimal() else 1.0
 
 
-def _described(response: httpx.Response) -> str:
+def described(response: httpx.Response) -> str:
+    """Status, title, detail and request id of a problem, in one line."""
     try:
         problem = response.json()
         parts = [problem.get("title"), problem.get("detail"), problem.get("request_id")]

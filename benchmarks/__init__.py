@@ -1,0 +1,1 @@
+"""Measurements side by side: one run, the same weights, repeated and interleaved."""

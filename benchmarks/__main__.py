@@ -1,0 +1,144 @@
+"""Runs the measurements on a stack of its own and writes `docs/benchmarks.md`'s table.
+
+python -m benchmarks
+python -m benchmarks --only overhead prefix --repeats 3 --dry-run
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import footprint, overhead, prefix_cache, tables, throughput
+from benchmarks.asking import Engine, Gateway, Refused
+from benchmarks.own_stack import OwnStack, own_stack
+from benchmarks.transformers_side import WorkerFailed, transformers_side
+from colloquy.cli.failure import EXPECTED
+from colloquy.cli.profiles import find_profile
+from colloquy.local.engine_command import model_of
+from colloquy.profile import VllmEngine
+from colloquy.registry.store import CheckpointBroken, CheckpointMissing, Registry
+from colloquy.servicekit.problems import ServiceError
+from training.evaluate.direct import engine_client, served_name
+from training.evaluate.provenance import provenance
+
+MEASURES = ("throughput", "overhead", "prefix", "footprint")
+RESULT = tables.RESULTS / "latest.json"
+COMMAND = "make bench"
+
+
+class CannotMeasure(Exception):
+    """The profile does not hold what is compared; the message says what."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _arguments(argv)
+    try:
+        result = asyncio.run(_measure(args))
+    except (
+        *EXPECTED,
+        ServiceError,
+        CheckpointMissing,
+        CheckpointBroken,
+        CannotMeasure,
+        Refused,
+        WorkerFailed,
+        TimeoutError,
+    ) as failure:
+        print(f"benchmarks: {failure}", file=sys.stderr)
+        return 1
+    text = json.dumps(result, indent=2, ensure_ascii=False)
+    if args.dry_run:
+        print(text)
+        return 0
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(text + "\n", encoding="utf-8")
+    tables.rewrite()
+    print(f"{RESULT} and {tables.PAGE} are written")
+    return 0
+
+
+async def _measure(args: argparse.Namespace) -> dict[str, Any]:
+    say = Console(stderr=True).print
+    path = find_profile(args.profile)
+    say(f"starting a stack of its own on {path.name}")
+    starts = args.repeats if "footprint" in args.only else 1
+    with own_stack(path, starts=min(starts, 3)) as stack:
+        say(f"ready after {stack.ready_s[-1]:.0f} s")
+        found: dict[str, Any] = {}
+        # First, before anything has grown.
+        if "footprint" in args.only:
+            found["footprint"] = footprint.measure(stack)
+        await _ask(args, stack, found, say)
+    order = [name for name in MEASURES if name in found]
+    return {
+        "command": COMMAND,
+        "made_by": provenance(),
+        "profile": stack.profile.name,
+        **{name: found[name] for name in order},
+    }
+
+
+async def _ask(args: argparse.Namespace, stack: OwnStack, found: dict[str, Any], say: Any) -> None:
+    task = stack.profile.tasks.get("fragment")
+    if task is None:
+        raise CannotMeasure(f"profile {stack.profile.name} has no task `fragment`")
+    base, adapter, version = _weights(stack)
+    gateway = Gateway(stack.url)
+    try:
+        async with engine_client(stack.profile, task) as client:
+            engine = Engine(client, task, await served_name(client, version))
+            if "overhead" in args.only:
+                say("what the gateway adds")
+                found["overhead"] = await overhead.measure(gateway, engine, args.repeats)
+            if "prefix" in args.only:
+                say("what the prefix cache saves")
+                found["prefix"] = await prefix_cache.measure(engine)
+            if "throughput" in args.only:
+                say("ten queries over one dialogue, beside transformers")
+                limit = task.max_output_tokens
+                merged = not args.unmerged
+                with transformers_side(base, adapter, merged=merged, max_tokens=limit) as worker:
+                    measured = await throughput.measure(gateway, engine, worker, args.repeats)
+                found["throughput"] = measured | {"adapter": version, "merged": merged}
+    finally:
+        await gateway.close()
+
+
+def _weights(stack: OwnStack) -> tuple[Path, Path | None, str]:
+    """Folders of the base and of the fragment adapter, and the adapter's version."""
+    profile = stack.profile
+    task = profile.tasks["fragment"]
+    engine = profile.engines[task.engine]
+    if not isinstance(engine, VllmEngine):
+        raise CannotMeasure(f"engine {task.engine} is somebody else's: its weights are not here")
+    base = model_of(profile, task.engine, engine)
+    if not isinstance(base, Path):
+        raise CannotMeasure(f"{base} is a hub model: transformers would load another copy of it")
+    if task.checkpoint is None:
+        return base, None, ""
+    checkpoint = Registry(profile.registry_dirs).resolve(task.checkpoint)
+    return base, checkpoint.folder, checkpoint.manifest.name
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=str(__doc__).splitlines()[0]
+    )
+    parser.add_argument("--profile", help="a file, or the name of one in `profiles/`")
+    parser.add_argument("--repeats", type=int, default=7, help="of everything that is compared")
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
+    parser.add_argument(
+        "--unmerged", action="store_true", help="transformers keeps the adapter beside its weights"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the result, write nothing")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
