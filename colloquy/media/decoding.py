@@ -28,8 +28,6 @@ from colloquy.profile import Media
 
 _START_WITHIN_S = 20.0
 _RESTART_AFTER_S = 1.0
-# Beyond the hard limit of one picture the pool itself must be at fault.
-_STUCK_GRACE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Picture:
     height: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     header: Header
     budget_pixels: int
@@ -59,6 +57,8 @@ class DecodePool:
     Args:
         max_waiting: pictures that may wait; beyond it `DecodersBusy`.
         eager: start the processes with the pool; else with the first picture.
+        stuck_after_ms: how long one picture may run before `check` says so; by default a little
+            longer than the hard limit, after which only the pool itself can be at fault.
     """
 
     def __init__(
@@ -67,11 +67,13 @@ class DecodePool:
         *,
         max_waiting: int = 512,
         eager: bool = True,
+        stuck_after_ms: int | None = None,
         metrics: MediaMetrics | None = None,
     ) -> None:
         self._settings = settings
         self._max_waiting = max_waiting
         self._eager = eager
+        self._stuck_after_s = (stuck_after_ms or settings.decode_timeout_ms + 2_000) / 1_000
         self._metrics = metrics
         self._jobs: deque[_Job] = deque()
         self._arrived = asyncio.Condition()
@@ -103,6 +105,10 @@ class DecodePool:
     def waiting(self) -> int:
         return len(self._jobs)
 
+    def _forget(self, job: _Job) -> None:
+        with suppress(ValueError):
+            self._jobs.remove(job)
+
     @property
     def pids(self) -> list[int]:
         """The decoders' process ids, for operators and for tests that stop one."""
@@ -121,13 +127,17 @@ class DecodePool:
             raise DecodersBusy
         job = _Job(header, budget_pixels, data, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
-        async with self._arrived:
-            self._arrived.notify()
-        return await job.answer
+        try:
+            async with self._arrived:
+                self._arrived.notify()
+            return await job.answer
+        except asyncio.CancelledError:
+            self._forget(job)
+            raise
 
     def check(self) -> Check:
         """Not ready when no decoder lives, or when pictures wait longer than any may take."""
-        limit_s = self._settings.decode_timeout_ms / 1_000 + _STUCK_GRACE_S
+        limit_s = self._stuck_after_s
         now = time.monotonic()
         running = [w.busy_since for w in self._workers if w.busy_since is not None]
         detail = None
