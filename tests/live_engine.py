@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 
 START_WITHIN_S = 240.0
@@ -51,10 +51,10 @@ def run_engine(
     base: Path, folder: Path, *, model: str = "base@1", max_loras: int = 8
 ) -> Iterator[LiveEngine]:
     """Starts an engine on the checkpoint in `base` and ends it, children included."""
-    socket, log = folder / "engine.sock", folder / "engine.log"
+    path, log = folder / "engine.sock", folder / "engine.log"
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-        "--model", str(base), "--served-model-name", model, "--uds", str(socket),
+        "--model", str(base), "--served-model-name", model, "--uds", str(path),
         "--dtype", "bfloat16", "--max-model-len", "4096", "--max-num-seqs", "8",
         "--limit-mm-per-prompt", '{"image": 16, "video": 0}',
         "--allowed-media-domains", "none.invalid",
@@ -62,7 +62,7 @@ def run_engine(
         "--enforce-eager", "--enable-prompt-tokens-details",
         "--logprobs-mode", "processed_logprobs",
     ]  # fmt: skip
-    socket.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
     environment = os.environ | {
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
         "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -74,9 +74,9 @@ def run_engine(
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=output, start_new_session=True
         )
-    engine = LiveEngine(f"unix:{socket}", model, base, log, process)
+    engine = LiveEngine(f"unix:{path}", model, base, log, process)
     try:
-        _wait(engine, socket)
+        _wait(engine, path)
         yield engine
     finally:
         stop(engine)
@@ -92,16 +92,19 @@ def stop(engine: LiveEngine) -> None:
     engine.process.wait(timeout=30)
 
 
-def _wait(engine: LiveEngine, socket: Path) -> None:
+def _wait(engine: LiveEngine, path: Path) -> None:
     give_up = time.monotonic() + START_WITHIN_S
-    transport = httpx.HTTPTransport(uds=str(socket))
-    with httpx.Client(transport=transport, base_url="http://engine", timeout=5.0) as client:
-        while True:
-            if engine.process.poll() is not None or time.monotonic() > give_up:
-                raise RuntimeError("the engine did not start:\n" + engine.log.read_text()[-4_000:])
-            try:
-                if client.get("/health").status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.5)
+    while not _listens(path):
+        if engine.process.poll() is not None or time.monotonic() > give_up:
+            raise RuntimeError("the engine did not start:\n" + engine.log.read_text()[-4_000:])
+        time.sleep(0.5)
+
+
+def _listens(path: Path) -> bool:
+    """Its socket is bound at once, and listens only when the model is loaded."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,159 @@
+"""An engine that speaks vLLM's HTTP API and computes nothing: what it answers is set by the test."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+
+from colloquy.servicekit.testing import serve_in_thread
+
+BASE = "base@1"
+Body = dict[str, Any]
+
+
+class EngineDouble:
+    """State and behaviour of a double.
+
+    Attributes:
+        adapters: folders of loaded adapters, by name.
+        answers: the answer to a chat request.
+        asked: every chat request that was not a probe.
+        fails: (status, message) for chat requests, or None.
+        finish_reason: of every answer.
+        hold: while set, chat requests wait.
+        cancelled: chat requests whose client left.
+    """
+
+    def __init__(self) -> None:
+        self.adapters: dict[str, str] = {}
+        self.answers: Callable[[Body], str] = lambda _: ""
+        self.asked: list[Body] = []
+        self.pings = 0
+        self.fails: tuple[int, str] | None = None
+        self.finish_reason = "stop"
+        self.hold = threading.Event()
+        self.cancelled = 0
+        self.tokens_per_character = 0.25
+        self.counts = 0
+        self.tokens_done = 0
+        self._seen: set[str] = set()
+
+    def restart(self) -> None:
+        self.adapters.clear()
+        self._seen.clear()
+
+    def forget_pictures(self) -> None:
+        self._seen.clear()
+
+    async def chat(self, body: Body, request: Request) -> Response:
+        if body["model"] != BASE and body["model"] not in self.adapters:
+            return _error(404, f"The model `{body['model']}` does not exist.")
+        is_ping = body.get("structured_outputs") == {"grammar": 'root ::= "1"'}
+        while self.hold.is_set():
+            if await request.is_disconnected():
+                self.cancelled += 1
+                return Response()
+            await asyncio.sleep(0.01)
+        if self.fails is not None:
+            return _error(*self.fails)
+        if is_ping:
+            self.pings += 1
+            return JSONResponse(_completion("1", body, "length"))
+        for url, key in _pictures(body):
+            if url is None and key not in self._seen:
+                return _error(400, "Cache miss for image at index 0 but data is not provided.")
+            self._seen.add(key)
+        self.asked.append(body)
+        return JSONResponse(_completion(self.answers(body), body, self.finish_reason))
+
+    def count(self, body: Body) -> int:
+        self.counts += 1
+        text = "".join(
+            part["text"]
+            for message in body["messages"]
+            for part in _parts(message)
+            if part["type"] == "text"
+        )
+        return int(len(text) * self.tokens_per_character) + 10 * len(_pictures(body))
+
+
+@contextmanager
+def serve_engine() -> Iterator[tuple[str, EngineDouble]]:
+    """Yields the double's address and the double."""
+    double = EngineDouble()
+    with serve_in_thread(_app(double)) as address:
+        try:
+            yield address, double
+        finally:
+            double.hold.clear()
+
+
+def _app(double: EngineDouble) -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/v1/models")
+    async def models() -> Body:
+        cards = [{"id": BASE, "root": "/models/base", "parent": None, "max_model_len": 4096}]
+        cards += [
+            {"id": name, "root": folder, "parent": BASE} for name, folder in double.adapters.items()
+        ]
+        return {"data": cards}
+
+    @app.post("/v1/load_lora_adapter")
+    async def load(request: Request) -> Response:
+        body = await request.json()
+        double.adapters[body["lora_name"]] = body["lora_path"]
+        return PlainTextResponse("Success")
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> Response:
+        return await double.chat(json.loads(await request.body()), request)
+
+    @app.post("/tokenize")
+    async def tokenize(request: Request) -> Body:
+        return {"count": double.count(await request.json()), "tokens": []}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return PlainTextResponse(
+            f'# HELP x\nvllm:prompt_tokens_total{{engine="0"}} {double.tokens_done}.0\n'
+            f'vllm:generation_tokens_total{{engine="0"}} 1.0\n'
+        )
+
+    return app
+
+
+def _completion(text: str, body: Body, finish_reason: str) -> Body:
+    return {
+        "choices": [{"message": {"content": text}, "finish_reason": finish_reason}],
+        "usage": {
+            "prompt_tokens": 100,
+            "completion_tokens": 7,
+            "prompt_tokens_details": {"cached_tokens": 64},
+        },
+    }
+
+
+def _error(status: int, message: str) -> Response:
+    content = {"error": {"message": message, "type": "X", "param": None, "code": status}}
+    return JSONResponse(content, status_code=status)
+
+
+def _parts(message: Body) -> list[Body]:
+    content = message["content"]
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _pictures(body: Body) -> list[tuple[str | None, str]]:
+    """(data URL or None, uuid) of every picture."""
+    return [
+        ((part["image_url"] or {}).get("url"), part.get("uuid", ""))
+        for message in body["messages"]
+        for part in _parts(message)
+        if part["type"] == "image_url"
+    ]

@@ -1,0 +1,47 @@
+"""One real engine for the whole session, on the starter checkpoints."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from colloquy.engine.client import EngineClient
+from colloquy.profile import Capabilities
+from tests.live_engine import LiveEngine, run_engine
+
+STARTER = Path(__file__).parents[2] / "starter"
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of `base@1`, `fragment@1` and `split@1`, to which a test may add."""
+    folder = tmp_path_factory.mktemp("registry")
+    for task in ("base", "fragment", "split"):
+        shutil.copytree(STARTER / task / "1", folder / task / "1")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def engine(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
+    """Serves `base@1`; no adapter is loaded at first."""
+    with run_engine(registry / "base" / "1", tmp_path_factory.mktemp("engine")) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(engine: LiveEngine) -> AsyncIterator[EngineClient]:
+    async with EngineClient(engine.address, capabilities=Capabilities()) as client:
+        yield client
+
+
+@pytest.fixture
+async def adapters(client: EngineClient, registry: Path) -> list[str]:
+    """`fragment@1` and `split@1`, loaded."""
+    loaded = {model.name for model in await client.models()}
+    names = ["fragment@1", "split@1"]
+    for name in names:
+        if name not in loaded:
+            folder = registry / name.replace("@", "/")
+            await client.load_adapter(name, str(folder.resolve()))
+    return names

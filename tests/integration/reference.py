@@ -1,0 +1,51 @@
+"""Transformers as the reference: the same weights, the same prompt, no server."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from PIL import Image
+from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
+
+Content = list[str | Image.Image]
+
+
+class Reference:
+    """A base in bfloat16, with or without an adapter."""
+
+    def __init__(self, base: Path, adapter: Path | None = None) -> None:
+        self.processor = AutoProcessor.from_pretrained(base)
+        model: Any = Qwen2VLForConditionalGeneration.from_pretrained(base, dtype=torch.bfloat16)
+        if adapter is not None:
+            model = PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False)
+            model = model.to(torch.bfloat16)
+        self.model = model.eval()
+
+    def greedy(self, system: str, content: Content, max_tokens: int) -> str:
+        inputs = self._inputs(system, content)
+        with torch.inference_mode():
+            output = self.model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
+        written = output[0, inputs["input_ids"].shape[1] :]
+        return str(self.processor.decode(written, skip_special_tokens=True))
+
+    def first_token(self, system: str, content: Content, token_ids: list[int]) -> list[float]:
+        """P(token | it is one of `token_ids`)."""
+        with torch.inference_mode():
+            logits = self.model(**self._inputs(system, content)).logits[0, -1, token_ids].float()
+        return [float(p) for p in torch.softmax(logits, dim=-1)]
+
+    def count(self, system: str, content: Content) -> int:
+        return int(self._inputs(system, content)["input_ids"].shape[1])
+
+    def _inputs(self, system: str, content: Content) -> Any:
+        parts = [
+            {"type": "text", "text": piece} if isinstance(piece, str) else {"type": "image"}
+            for piece in content
+        ]
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": parts}]
+        text = self.processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False
+        )
+        images = [piece for piece in content if isinstance(piece, Image.Image)]
+        return self.processor(text=[text], images=images or None, return_tensors="pt")

@@ -1,0 +1,112 @@
+"""The engine computes what transformers computes on the same weights."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from colloquy.engine.client import EngineClient
+from colloquy.protocols import f2rvlm
+from tests.integration.questions import content_of, request, turns
+from tests.integration.reference import Reference
+from tests.live_engine import LiveEngine
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+MODELS = ["base@1", "fragment@1", "split@1"]
+
+
+@pytest.fixture(scope="module")
+def references(registry: Path) -> dict[str, Reference]:
+    base = registry / "base" / "1"
+    return {
+        "base@1": Reference(base),
+        "fragment@1": Reference(base, registry / "fragment" / "1"),
+        "split@1": Reference(base, registry / "split" / "1"),
+    }
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("length", [6, 30])
+async def test_greedy_text_is_that_of_transformers(
+    client: EngineClient,
+    adapters: list[str],
+    references: dict[str, Reference],
+    model: str,
+    length: int,
+) -> None:
+    dialogue, pictures = turns(length)
+    prompt = f2rvlm.render_fragment(dialogue, "hello")
+    content = content_of(prompt, pictures)
+
+    answer = await client.generate(request(model, prompt.system, content))
+
+    assert answer.text == references[model].greedy(prompt.system, content, 24)
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_first_token_probabilities_are_those_of_transformers(
+    client: EngineClient, adapters: list[str], references: dict[str, Reference], model: str
+) -> None:
+    dialogue, pictures = turns(12)
+    prompt = f2rvlm.render_fragment(dialogue, "hello")
+    content = content_of(prompt, pictures)
+    tokens = [token for word in ("Yes", "No") for token in await client.token_ids(model, word)]
+    assert len(tokens) == 2
+
+    asked = request(model, prompt.system, content)
+    probabilities = await client.first_token_probabilities(asked, tokens)
+
+    expected = references[model].first_token(prompt.system, content, tokens)
+    assert probabilities == pytest.approx(expected, abs=0.01)
+    assert sum(probabilities) == pytest.approx(1.0, abs=1e-9)
+
+
+async def test_probabilities_of_many_labels_sum_to_one(
+    client: EngineClient, references: dict[str, Reference]
+) -> None:
+    tokens = list(range(100, 160))  # more than `top_logprobs` gives
+
+    probabilities = await client.first_token_probabilities(
+        request("base@1", "s", ["which one?"]), tokens
+    )
+
+    assert sum(probabilities) == pytest.approx(1.0, abs=1e-9)
+    expected = references["base@1"].first_token("s", ["which one?"], tokens)
+    assert probabilities == pytest.approx(expected, abs=0.01)
+
+
+async def test_base_and_adapters_in_one_batch_answer_as_alone(
+    client: EngineClient, adapters: list[str], engine: LiveEngine
+) -> None:
+    dialogue, pictures = turns(10)
+    prompt = f2rvlm.render_fragment(dialogue, "hello")
+    content = content_of(prompt, pictures)
+    alone = {
+        model: (await client.generate(request(model, prompt.system, content, max_tokens=40))).text
+        for model in MODELS
+    }
+    assert len(set(alone.values())) == 3, "the three models must differ for this to prove anything"
+
+    models = MODELS * 3
+    together = await asyncio.gather(
+        *(
+            client.generate(request(model, prompt.system, content, max_tokens=40))
+            for model in models
+        )
+    )
+
+    assert [answer.text for answer in together] == [alone[model] for model in models]
+
+
+async def test_counts_the_tokens_that_the_prompt_has(
+    client: EngineClient, references: dict[str, Reference]
+) -> None:
+    dialogue, pictures = turns(9)
+    prompt = f2rvlm.render_split(dialogue)
+    content = content_of(prompt, pictures)
+    asked = request("base@1", prompt.system, content, max_tokens=1)
+
+    counted = await client.count_tokens(asked)
+
+    assert counted == (await client.generate(asked)).prompt_tokens
+    assert counted == references["base@1"].count(prompt.system, content)
