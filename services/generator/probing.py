@@ -1,4 +1,8 @@
-"""Asking a checkpoint's own probes: the published prompt, greedy, under the grammar."""
+"""Asking a checkpoint's own probes: the published prompt, greedy, under the grammar.
+
+A checkpoint so weak that its recorded answer lacks the published form is asked without the grammar:
+the probe shows that the weights arrived, not that they are good.
+"""
 
 from collections.abc import Mapping
 
@@ -30,9 +34,11 @@ class ProbeAsker:
         ids, images = [turn.id for turn in turns], probe.dialogue.images
         if task == "split":
             prompt, grammar = f2rvlm.render_split(turns), f2rvlm.split_grammar(ids)
+            admitted = _is_split(probe.expected, ids)
         else:
             prompt = f2rvlm.render_fragment(turns, probe.query or "")
             grammar = f2rvlm.fragment_grammar(ids, len(images))
+            admitted = _is_answer(probe.expected, ids, len(images))
         try:
             found = await fit_all(self._pictures, _TENANT, images, binding.max_pixels)
         except (NotAnImage, BrokenHeader) as error:
@@ -48,6 +54,25 @@ class ProbeAsker:
             content=content,
             tenant=_TENANT,
             max_tokens=binding.max_output_tokens,
-            grammar=None if binding.tolerant else grammar,
+            grammar=grammar if admitted and not binding.tolerant else None,
         )
         return (await self._client.generate(request)).text
+
+
+def _is_answer(text: str, ids: list[int], images: int) -> bool:
+    try:
+        answer = f2rvlm.parse_answer(text)
+    except f2rvlm.Malformed:
+        return False
+    known = set(answer.utterance_ids) <= set(ids) and set(answer.image_ids) <= set(range(images))
+    ascending = all(
+        list(told) == sorted(set(told)) for told in (answer.utterance_ids, answer.image_ids)
+    )
+    return known and ascending
+
+
+def _is_split(text: str, ids: list[int]) -> bool:
+    try:
+        return [i for fragment in f2rvlm.parse_split(text) for i in fragment] == ids
+    except f2rvlm.Malformed:
+        return False

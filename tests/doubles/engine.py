@@ -1,4 +1,4 @@
-"""An engine that speaks vLLM's HTTP API and computes nothing: what it answers is set by the test."""
+"""An engine that speaks vLLM's HTTP API and computes nothing: the test sets its answers."""
 
 import asyncio
 import json

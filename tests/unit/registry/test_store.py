@@ -117,7 +117,7 @@ def test_code_and_pickles_are_refused_even_when_listed(shipped: Path, name: str)
         folder, task="fragment", version="1", kind="adapter", weights="adapter_model.safetensors"
     )
 
-    with pytest.raises(CheckpointBroken, match="is code|is not safetensors"):
+    with pytest.raises(CheckpointBroken, match=r"is code|is not safetensors"):
         verify(shipped)
 
 
