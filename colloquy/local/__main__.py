@@ -11,16 +11,17 @@ from typing import IO
 
 from colloquy.local.control import ALREADY_UP
 from colloquy.local.layout import Layout, NotPrivate
+from colloquy.local.plan import plan
 from colloquy.local.processes import die_with
 from colloquy.local.state import read_state
-from colloquy.local.supervisor import Supervisor
+from colloquy.local.supervisor import Planner, Supervisor
 from colloquy.profile import Profile, ProfileError
 
 _TAKE_WITHIN_S = 15.0
 _LOOK_AGAIN_S = 0.1
 
 
-def main() -> int:
+def main(planner: Planner = plan) -> int:
     parser = argparse.ArgumentParser(prog="colloquy.local", description=__doc__)
     parser.add_argument("--profile", type=Path, required=True)
     parser.add_argument("--die-with", type=int, metavar="PID", help="stop when this parent dies")
@@ -35,7 +36,7 @@ def main() -> int:
         with layout.lock_file.open("a") as lock:
             if not _take(lock, layout):
                 return ALREADY_UP
-            return asyncio.run(Supervisor(profile, path).run())
+            return asyncio.run(Supervisor(profile, path, planner).run())
     except (ProfileError, NotPrivate, OSError) as failure:
         sys.stderr.write(f"supervisor {os.getpid()}: {failure}\n")
         return 1

@@ -29,7 +29,7 @@ from colloquy.local.processes import (
 from colloquy.local.state import ChildPhase, ChildState
 
 _ASK_STARTING_S = 0.2
-_ASK_READY_S = 1.0
+_ASK_READY_S = 3.0
 _ANSWER_WITHIN_S = 3.0
 # A service that is alive but has not answered for so long is started again.
 _DUMB_FOR_S = 15.0
@@ -162,12 +162,13 @@ class Child:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
-        said = reason_in(self.log, since=run.log_position)
-        died = reason.startswith("ended")
         await self._end_family(run)
         self._run = None
         self._vital.clear()
-        return f"{reason}: {said}" if died else reason
+        # One that was killed had no time to say why.
+        if not reason.startswith("ended with"):
+            return reason
+        return f"{reason}: {reason_in(self.log, since=run.log_position)}"
 
     def _start(self) -> _Run:
         if self.plan.port is not None and (holder := holder_of(*self.plan.port)):

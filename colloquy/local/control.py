@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from colloquy.local.layout import Layout
 from colloquy.local.logs import reason_in, size_of
-from colloquy.local.processes import Identity, send
+from colloquy.local.processes import Identity, is_alive, send
 from colloquy.local.stale import clean_up
 from colloquy.local.state import StackState, read_state
 from colloquy.profile import Profile
@@ -25,15 +25,25 @@ _KILL_WITHIN_S = 10.0
 _SAY_HELLO_WITHIN_S = 30.0
 
 
+SUPERVISOR = (sys.executable, "-m", "colloquy.local", "--profile")
+
+
 class StackFailed(Exception):
     """The stack cannot be brought up or down; the message is one line."""
 
 
 class Stack:
-    """The stack of one profile, as another process sees it."""
+    """The stack of one profile, as another process sees it.
 
-    def __init__(self, profile: Profile, profile_path: Path) -> None:
+    Args:
+        supervisor: the command that a profile's path completes.
+    """
+
+    def __init__(
+        self, profile: Profile, profile_path: Path, *, supervisor: Sequence[str] = SUPERVISOR
+    ) -> None:
         self.profile = profile
+        self._supervisor = supervisor
         self.layout = Layout(profile)
         self._path = profile_path.resolve()
 
@@ -61,7 +71,7 @@ class Stack:
         self.layout.logs_dir.mkdir(parents=True, exist_ok=True)
         log = self.layout.log_of("supervisor")
         position = size_of(log)
-        command = [sys.executable, "-m", "colloquy.local", "--profile", str(self._path)]
+        command = [*self._supervisor, str(self._path)]
         if tied:
             command += ["--die-with", str(os.getpid())]
         with log.open("ab") as output:
@@ -118,7 +128,8 @@ class Stack:
                     send(supervisor, signal.SIGTERM)
                     asked.add(supervisor)
             with self._locked() as ours:
-                if ours:
+                # Its lock is free a moment before it is gone.
+                if ours and not any(map(is_alive, asked)):
                     left = clean_up(self.layout)
                     return bool(asked) or left > 0
             if time.monotonic() > until + _KILL_WITHIN_S:

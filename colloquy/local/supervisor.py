@@ -21,7 +21,7 @@ from colloquy.profile import Profile, new_secret
 from colloquy.servicekit.middleware import HOP_SECRET_HEADER
 
 _LOOK_STARTING_S = 0.25
-_LOOK_S = 1.0
+_LOOK_S = 2.0
 _READY_WITHIN_S = 4.0
 # An engine that has answered its probe and then does not for so long is started again.
 STUCK_AFTER_S = 30.0
@@ -126,11 +126,11 @@ class Supervisor:
             generator.readiness(within_s=_READY_WITHIN_S),
         )
         self._checks = {
-            check.name: check.detail or "not ready"
+            check.name: check.detail
             for answer in (front, behind)
             if answer is not None
             for check in answer.checks
-            if not check.ready
+            if not check.ready and check.detail
         }
         if front is not None and front.ready:
             self._phase, self._detail = "ready", ""

@@ -1,10 +1,10 @@
 """A child that answers over HTTP and does what its arguments say:
 
-    fails       prints a reason and ends with status 3
-    vital       has a process titled `VITAL::core`, without which it is a shell
-    escapee     has a process that left its session and its parent
-    stubborn    ignores SIGTERM
-    red:NAME    says in /readyz that check NAME is not ready
+fails       prints a reason and ends with status 3
+vital       has a process titled `VITAL::core`, without which it is a shell
+escapee     has a process that left its session and its parent
+stubborn    ignores SIGTERM
+red:NAME    says in /readyz that check NAME is not ready
 """
 
 import json

@@ -1,0 +1,114 @@
+"""A stack that `colloquy up` brought up, as tests use it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import yaml
+
+from colloquy.local.control import Stack
+from colloquy.local.processes import Identity, family, is_alive, processes
+from colloquy.local.state import ChildState, StackState
+from colloquy.profile import Profile
+from tests.e2e.ports import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+COLLOQUY = (sys.executable, "-m", "colloquy.cli")
+_LOOK_AGAIN_S = 0.1
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """A running stack with a state folder and a port of its own."""
+
+    profile_path: Path
+
+    @property
+    def profile(self) -> Profile:
+        return Profile.load(self.profile_path)
+
+    @property
+    def control(self) -> Stack:
+        return Stack(self.profile, self.profile_path)
+
+    @property
+    def state(self) -> StackState:
+        state = self.control.state()
+        assert state is not None, "the stack is down"
+        return state
+
+    @property
+    def api_url(self) -> str:
+        return self.state.api_url
+
+    @property
+    def page_url(self) -> str:
+        """With the token that lets the page change things."""
+        return self.state.page_url
+
+    @property
+    def token(self) -> str:
+        assert self.state.page_token is not None
+        return self.state.page_token
+
+    def client(self, timeout_s: float = 120.0) -> httpx.Client:
+        """Calls the gateway as the page does."""
+        headers = {"authorization": f"Bearer {self.token}"}
+        return httpx.Client(
+            base_url=self.api_url, headers=headers, timeout=timeout_s, trust_env=False
+        )
+
+    def child(self, name: str) -> ChildState:
+        return next(child for child in self.state.children if child.name == name)
+
+    def family_of(self, name: str) -> set[Identity]:
+        """A child's processes, all of them."""
+        pid = self.child(name).pid
+        assert pid is not None, f"{name} does not run"
+        return family(processes(), pid, ())
+
+    def is_ready(self) -> bool:
+        state = self.control.state()
+        return state is not None and state.state == "ready"
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Runs `colloquy` on this stack."""
+        command, *rest = arguments
+        return subprocess.run(
+            [*COLLOQUY, command, "--profile", str(self.profile_path), *rest],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"COLUMNS": "200"},
+            timeout=600,
+            check=False,
+        )
+
+
+def write_profile(folder: Path, name: str = "starter") -> Path:
+    """A copy of a profile of the repository whose state and port are its own."""
+    content = yaml.safe_load((ROOT / "profiles" / f"{name}.yaml").read_text(encoding="utf-8"))
+    content |= {"root": str(ROOT), "state": str(folder / "var")}
+    content["gateway"] |= {"port": free_port()}
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def until(what: Callable[[], object], *, within_s: float) -> float:
+    """Waits for `what` to be true; returns the seconds that it took."""
+    began = time.monotonic()
+    while not what():
+        waited_s = time.monotonic() - began
+        assert waited_s < within_s, f"not within {within_s:.0f} s"
+        time.sleep(_LOOK_AGAIN_S)
+    return time.monotonic() - began
+
+
+def living(who: set[Identity]) -> set[Identity]:
+    return {identity for identity in who if is_alive(identity)}
