@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from colloquy.contracts.operation import Check
 from colloquy.media.failures import BlobMissing
 from colloquy.media.headers import BrokenHeader, NotAnImage, read_header
 
@@ -22,6 +23,7 @@ _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 # A reference used within the hour is not written down again.
 _TOUCH_EVERY_S = 3_600
 _SWEEP_BATCH = 200
+_MIN_FREE_BYTES = 64 * 2**20
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS blobs (
     tenant TEXT NOT NULL,
@@ -128,6 +130,22 @@ class BlobStore(BlobReader):
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+    def check(self) -> Check:
+        """Not ready when nothing could be written."""
+        detail = None
+        try:
+            space = os.statvfs(self._root)
+            if space.f_bavail * space.f_frsize < _MIN_FREE_BYTES:
+                detail = "the disk is full"
+            elif not os.access(self._root, os.W_OK | os.X_OK):
+                detail = "the folder cannot be written"
+            else:
+                with self._lock:
+                    self._db.execute("SELECT 1 FROM blobs LIMIT 1").fetchone()
+        except (OSError, sqlite3.Error) as error:
+            detail = f"the store cannot be read: {type(error).__name__}"
+        return Check(name="blobs", ready=detail is None, detail=detail)
 
     def put(
         self,

@@ -65,7 +65,7 @@ class DecodePool:
         self,
         settings: Media,
         *,
-        max_waiting: int = 512,
+        max_waiting: int = 2_048,
         eager: bool = True,
         stuck_after_ms: int | None = None,
         metrics: MediaMetrics | None = None,

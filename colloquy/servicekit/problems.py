@@ -136,7 +136,8 @@ def error_types() -> dict[str, type[ServiceError]]:
             yield child
             yield from walk(child)
 
-    return {child.slug: child for child in walk(ServiceError)}
+    # A kind within a type, such as `DecodeKilled`, has its parent's slug and is not one of its own.
+    return {child.slug: child for child in walk(ServiceError) if "slug" in vars(child)}
 
 
 def problem_response(scope: Scope, error: ServiceError) -> JSONResponse:

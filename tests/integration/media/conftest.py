@@ -15,7 +15,7 @@ from colloquy.media.headers import read_header
 from colloquy.media.intake import ImageSource, Intake
 from colloquy.profile import Media
 
-LIMITS = Media(decode_timeout_ms=1_500, max_images=64, stored_pixels=1_048_576)
+LIMITS = Media(decode_timeout_ms=20_000, max_images=64, stored_pixels=1_048_576)
 
 
 def drawn(size: tuple[int, int] = (112, 84), mark: int = 0, mode: str = "RGB") -> Image.Image:

@@ -67,7 +67,8 @@ async def assert_works(intake: Intake, pictures: Any) -> None:
     good = pictures.encode(pictures.drawn(mark=int(time.monotonic_ns() % 60_000)))
     started = time.perf_counter()
     await intake.accept("acme", [pictures.source(good)])
-    assert time.perf_counter() - started < 1
+    # Some 5 ms on a quiet machine; far below any timeout on a busy one.
+    assert time.perf_counter() - started < 3
 
 
 # --- what goes through ------------------------------------------------------------------------

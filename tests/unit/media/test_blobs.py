@@ -225,3 +225,11 @@ def test_many_processes_may_put_and_sweep_at_once(store: BlobStore, tmp_path: Pa
 def test_a_short_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="16 bytes"):
         BlobReader(tmp_path, b"short")
+
+
+def test_a_store_says_whether_it_works(store: BlobStore) -> None:
+    assert store.check().ready
+
+    store.close()
+
+    assert not store.check().ready

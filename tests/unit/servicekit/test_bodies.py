@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colloquy.servicekit.bodies import parse_json
@@ -66,6 +66,7 @@ def test_takes_what_is_right(body: bytes) -> None:
     assert parse_json(body) == json.loads(body)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_do_worse_than_malformed(body: bytes) -> None:
     with suppress(MalformedJson):
@@ -83,6 +84,7 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(values)
 def test_every_json_value_comes_through(value: object) -> None:
     assert parse_json(json.dumps(value).encode()) == value
@@ -102,9 +104,9 @@ def test_every_json_value_comes_through(value: object) -> None:
     ],
 )
 def test_no_body_takes_long(body: bytes) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
 
     with suppress(MalformedJson):
         parse_json(body)
 
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2

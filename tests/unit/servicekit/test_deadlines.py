@@ -22,7 +22,7 @@ async def test_work_inside_ends_when_the_time_is_up() -> None:
         await work()
 
     assert ended.is_set()
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 3
 
 
 async def test_an_inner_deadline_never_gives_more_time() -> None:

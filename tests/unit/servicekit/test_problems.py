@@ -68,3 +68,10 @@ def test_an_unexpected_error_tells_nothing() -> None:
     error = as_service_error(RuntimeError("/etc/secret at 0x7f001122"))
 
     assert (error.status, error.detail) == (500, "")
+
+
+def test_a_kind_within_a_type_does_not_stand_for_it() -> None:
+    class Special(Overloaded):
+        """Has the slug of its parent."""
+
+    assert error_types()["overloaded"] is Overloaded
