@@ -116,8 +116,8 @@ def test_compiling_is_cheap(ids: int, images: int, within_ms: int) -> None:
     tokens = xgrammar.TokenizerInfo(vocabulary, stop_token_ids=[0])
     compiler = xgrammar.GrammarCompiler(tokens, max_threads=1, cache_enabled=False)
 
-    started = time.perf_counter()
+    started = time.process_time()
     compiler.compile_grammar(f2rvlm.fragment_grammar(range(ids), images))
     compiler.compile_grammar(f2rvlm.split_grammar(range(ids)))
 
-    assert (time.perf_counter() - started) * 1000 < within_ms
+    assert (time.process_time() - started) * 1000 < within_ms

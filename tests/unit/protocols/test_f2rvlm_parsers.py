@@ -139,9 +139,9 @@ def test_no_bytes_crash_a_parser(data: bytes) -> None:
     ids=range(9),
 )
 def test_long_nonsense_costs_little_time(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     _parse_with_everything(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(
