@@ -132,7 +132,8 @@ class Supervisor:
             for check in answer.checks
             if not check.ready and check.detail
         }
-        if front is not None and front.ready:
+        all_run = all(child.state.state == "ready" for child in self._children)
+        if front is not None and front.ready and all_run:
             self._phase, self._detail = "ready", ""
         else:
             if self._phase == "ready":
