@@ -121,13 +121,14 @@ def problems(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
 
 def describe(app: FastAPI) -> None:
     """Completes what the framework can tell about `app`."""
-    app.title, app.version, app.description = "Colloquy", API_VERSION, _ABOUT
+    app.version, app.description = API_VERSION, _ABOUT
     app.openapi_tags = _TAGS
     plain = app.openapi
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = plain()
+            schema["info"]["title"] = "Colloquy"  # the app's own title names its logs and metrics
             components = schema.setdefault("components", {})
             components["schemas"]["ImageUpload"] = _upload_schema(components["schemas"])
             components["securitySchemes"] = {

@@ -80,7 +80,9 @@ class Utterance(Contract):
 
     @property
     def images(self) -> list[str]:
-        return [part.image_url.url for part in self.parts if isinstance(part, ImagePart)]
+        if isinstance(self.content, str):
+            return []
+        return [part.image_url.url for part in self.content if isinstance(part, ImagePart)]
 
 
 class Dialogue(Contract):
