@@ -1,0 +1,35 @@
+"""Bad input to the whole stack: refused in its own words, and the next request is served at once."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.doubles.hostile import Hostile, cases, check_refusal, check_served_at_once
+from tests.e2e.local_stack import LocalStack
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def http(stack: LocalStack) -> Iterator[httpx.Client]:
+    with stack.client() as client:
+        yield client
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_bad_input_gets_its_own_problem(
+    stack: LocalStack, http: httpx.Client, case: Hostile
+) -> None:
+    headers = {name: text.format(token=stack.token) for name, text in case.headers.items()}
+
+    reply = http.post(case.path, content=case.body(), headers=headers)
+
+    check_refusal(reply, case)
+    check_served_at_once(http, within_s=10.0)
+
+
+def test_nobody_suffered(stack: LocalStack, http: httpx.Client) -> None:
+    """After all of it every process is the one that was started, and everything is ready."""
+    assert http.get("/readyz").json()["ready"] is True
+    assert stack.is_ready()
