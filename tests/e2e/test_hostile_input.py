@@ -1,4 +1,4 @@
-"""Bad input to the whole stack: refused in its own words, and the next request is served at once."""
+"""Bad input to the whole stack: refused in its own words, the next request served at once."""
 
 from collections.abc import Iterator
 
