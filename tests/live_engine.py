@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-START_WITHIN_S = 240.0
+START_WITHIN_S = 600.0
 
 
 @dataclass

@@ -41,7 +41,7 @@ class Cutter:
     _without_turns: int = field(init=False)
     _costs: list[int] = field(init=False)
     _first_images: list[int] = field(init=False)
-    # Exact tokens for one of the bound, as the last count had it; at first all that may be is tried.
+    # Exact tokens for one of the bound, as the last count had it; the first is tried without.
     _density: float = 0.0
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger("generator.readiness")
 # The first requests of a cold engine compile what later ones reuse.
 _FIRST_PROBE_S = 90.0
-_LOOK_S = 0.5
+_LOOK_S = 1.0
 _GRACE_S = 1.5
 _PROGRESS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
 
@@ -24,7 +24,7 @@ class EngineWatch:
     """Probes one engine for as long as the service lives.
 
     It is up from the first answered probe, when its adapters are brought too, until a probe fails:
-    with the defaults at most 4 seconds after the engine was killed or got stuck. A request that
+    with the defaults less than 5 seconds after the engine was killed or got stuck. A request that
     succeeded is as good as a probe. A probe that is merely slow, behind long prompts, is no
     failure while the engine's own counters show that it computes.
 
@@ -52,6 +52,7 @@ class EngineWatch:
         self._timeout_s = timeout_s
         self._changed = changed
         self._answered_at = float("-inf")
+        self._tokens = 0.0
         self._problem: str | None = "not probed yet"
         self._down = asyncio.Event()
         self._down.set()
@@ -110,24 +111,26 @@ class EngineWatch:
         ping = asyncio.ensure_future(self._client.ping(self._model))
         try:
             await asyncio.wait({ping}, timeout=self._timeout_s / 3)
-            before = None if ping.done() else await self._progress()
             if not ping.done():
-                await asyncio.wait({ping}, timeout=self._timeout_s * 2 / 3)
+                await asyncio.gather(
+                    self._advanced(), asyncio.wait({ping}, timeout=self._timeout_s * 2 / 3)
+                )
             if ping.done():
                 ping.result()
-            elif before is None or before == await self._progress():
+            elif not await self._advanced():
                 raise TimeoutError
         finally:
             ping.cancel()
         self.succeeded()
 
-    async def _progress(self) -> float | None:
-        """Tokens that the engine has computed since it started; None when it does not say."""
+    async def _advanced(self) -> bool:
+        """Whether the engine has computed tokens since this was asked last."""
         try:
             counters = await self._within(_LOOK_S, self._client.counters())
         except (TimeoutError, ServiceError, ValueError):
-            return None
-        return sum(counters.get(name, 0.0) for name in _PROGRESS)
+            return False
+        before, self._tokens = self._tokens, sum(counters.get(name, 0.0) for name in _PROGRESS)
+        return self._tokens != before
 
     async def _within(self, limit_s: float, work: Awaitable[_Result]) -> _Result:
         async with asyncio.timeout(limit_s):

@@ -11,7 +11,7 @@ from tests.integration.questions import content_of, request, turns
 from tests.integration.reference import Reference
 from tests.live_engine import LiveEngine
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 MODELS = ["base@1", "fragment@1", "split@1"]
 
 

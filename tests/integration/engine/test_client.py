@@ -20,6 +20,7 @@ from colloquy.servicekit.problems import (
 )
 from tests.doubles.engine import BASE, EngineDouble, serve_engine
 
+pytestmark = pytest.mark.integration
 RED = EngineImage(b"red", "image/png")
 FOREIGN = OpenAIEngine(runtime="openai", url="http://x", model="m").capabilities
 
