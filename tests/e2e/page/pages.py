@@ -32,6 +32,9 @@ class Page:
         [item] = [item for item in self.all(".rail-item") if title in item.text]
         item.click()
 
+    def choose_at(self, place: int) -> None:
+        self.all(".rail-item")[place].click()
+
     def tab(self, name: str) -> None:
         self.one(f"#tab-{name}").click()
 
