@@ -58,7 +58,7 @@ def run_engine(
         "--dtype", "bfloat16", "--max-model-len", "4096", "--max-num-seqs", "8",
         "--limit-mm-per-prompt", '{"image": 16, "video": 0}',
         "--allowed-media-domains", "none.invalid",
-        "--enable-lora", "--max-loras", str(max_loras), "--max-lora-rank", "16",
+        "--enable-lora", "--max-loras", str(max_loras), "--max-lora-rank", "64",
         "--enforce-eager", "--enable-prompt-tokens-details",
         "--logprobs-mode", "processed_logprobs",
     ]  # fmt: skip

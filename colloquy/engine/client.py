@@ -34,6 +34,7 @@ class EngineClient:
         api_key: SecretStr | None = None,
         usual_start_s: int = 60,
     ) -> None:
+        self.address = address
         self._wire = Wire(address, api_key=api_key, usual_start_s=usual_start_s)
         self._can = capabilities
         self._pictures = PictureMemory()
