@@ -58,7 +58,7 @@ test-e2e: browser ## the tests of the whole stack
 	$(bin)/python -m pytest tests/e2e
 
 bench: setup      ## measure against the upstream way, on the same weights
-	$(bin)/python -m benchmarks.fragments
+	$(bin)/python -m benchmarks
 
 load: setup       ## a load test with thresholds, on the stack that is up
 	$(bin)/python -m loadtests
