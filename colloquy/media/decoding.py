@@ -97,7 +97,7 @@ class DecodePool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for job in self._jobs:
-            job.answer.cancel()
+            _fail(job, DecodersDown("the pool ends"))
         for worker in self._workers:
             await worker.kill()
 
@@ -194,6 +194,7 @@ class DecodePool:
             self._count_kill()
             _fail(job, DecodeKilled("it cannot be decoded"))
         except asyncio.CancelledError:
+            _fail(job, DecodersDown("the pool ends"))
             await worker.kill()  # half a reply may be in the channel
             raise
         else:
