@@ -116,6 +116,12 @@ class UpstreamFailed(ServiceError):
     status, slug, title = 502, "upstream-failed", "A service behind this one failed"
 
 
+class UpstreamMalformed(UpstreamFailed):
+    """A model that no grammar holds wrote something that cannot be read."""
+
+    status, slug, title = 502, "upstream-malformed", "A model's answer cannot be read"
+
+
 class Overloaded(ServiceError):
     status, slug, title, retry_after_s = 503, "overloaded", "The service is at capacity", 1
 

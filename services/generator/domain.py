@@ -1,4 +1,4 @@
-"""What the generator thinks in: limits of a prompt, answers that are wrong, work that is shared."""
+"""What the generator thinks in: limits of a prompt, work that is shared, what was left out."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -7,17 +7,10 @@ from typing import Any, TypeVar
 
 from colloquy.contracts.generation import Usage
 from colloquy.engine.requests import Generation
-from colloquy.servicekit.problems import UpstreamFailed
 
 TRIMMED = "utterance-trimmed"
 IDS_DROPPED = "unknown-ids-dropped"
 Result = TypeVar("Result")
-
-
-class UpstreamMalformed(UpstreamFailed):
-    """A model without a grammar wrote something that cannot be read."""
-
-    status, slug, title = 502, "upstream-malformed", "A model's answer cannot be read"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from colloquy.engine.failures import PromptTooLong
 from colloquy.engine.requests import Generation
 from colloquy.protocols import f2rvlm
 from colloquy.protocols.f2rvlm import Answer, Malformed, Prompt, Slice
+from colloquy.servicekit.problems import UpstreamMalformed
 from services.generator.ask import Inquiry, TaskModel
 from services.generator.cutting import Cutter
 from services.generator.domain import (
     IDS_DROPPED,
     TRIMMED,
-    UpstreamMalformed,
     all_or_first_failure,
     usage_of,
 )

@@ -26,8 +26,10 @@ class Tuning(Section):
     usual_start_s: int = Field(
         default=60, gt=0, description="How long an engine takes to come back; for Retry-After."
     )
-    max_body_bytes: int = Field(default=64 * 2**20, gt=0)
-    default_deadline_ms: int = Field(default=120_000, gt=0)
+    max_body_bytes: int = Field(default=64 * 2**20, gt=0, description="Of a request.")
+    default_deadline_ms: int = Field(
+        default=120_000, gt=0, description="Of a request that brings none."
+    )
 
 
 class EngineBinding(Section):

@@ -9,9 +9,10 @@ from colloquy.engine.failures import PromptTooLong
 from colloquy.engine.requests import Generation
 from colloquy.protocols import f2rvlm
 from colloquy.protocols.f2rvlm import Malformed, Slice
+from colloquy.servicekit.problems import UpstreamMalformed
 from services.generator.ask import Inquiry, TaskModel
 from services.generator.cutting import Cutter
-from services.generator.domain import IDS_DROPPED, TRIMMED, UpstreamMalformed, usage_of
+from services.generator.domain import IDS_DROPPED, TRIMMED, usage_of
 from services.generator.metrics import Metrics
 
 TASK = "split"
