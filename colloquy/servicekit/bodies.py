@@ -5,6 +5,7 @@ double, no repeated name, no half of a surrogate pair, no bottomless nesting, no
 values. What is refused is refused in our words, with the place where there is one.
 """
 
+import asyncio
 import json
 import math
 import re
@@ -21,6 +22,7 @@ MAX_VALUES = 500_000
 # Always consumes to the closing quote or the end, and never goes back: linear on any text.
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_PARSED_APART_BYTES = 2**20
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -39,7 +41,9 @@ class JsonBodyOnly:
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind != "application/json":
                 raise UnsupportedMedia("send the body as application/json")
-        if body:
+        if len(body) > _PARSED_APART_BYTES:
+            await asyncio.to_thread(parse_json, body)  # others are served meanwhile
+        elif body:
             parse_json(body)
         await self._app(scope, _replay(body, receive), send)
 
