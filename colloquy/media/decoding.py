@@ -47,6 +47,7 @@ class _Job:
     data: bytes
     answer: "asyncio.Future[Picture]"
     since: float = field(default_factory=time.monotonic)
+    tried: bool = False
 
 
 class DecodePool:
@@ -192,7 +193,12 @@ class DecodePool:
         except (OSError, EOFError):
             await worker.kill()
             self._count_kill()
-            _fail(job, DecodeKilled("it cannot be decoded"))
+            if job.tried:
+                _fail(job, DecodeKilled("it cannot be decoded"))
+            else:
+                # It may have died of something else, even before: the picture gets a fresh one.
+                job.tried = True
+                self._jobs.appendleft(job)
         except asyncio.CancelledError:
             _fail(job, DecodersDown("the pool ends"))
             await worker.kill()  # half a reply may be in the channel

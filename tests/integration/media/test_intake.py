@@ -20,10 +20,13 @@ from colloquy.media.decoding import DecodePool
 from colloquy.media.failures import (
     BadImage,
     BlobMissing,
+    DecodeKilled,
+    DecodersDown,
     ImageTooLarge,
     TooManyImages,
     UrlNotAllowed,
 )
+from colloquy.media.headers import Header
 from colloquy.media.intake import ImageSource, Intake
 from colloquy.profile import Media
 from colloquy.servicekit.problems import ServiceError, UnsupportedMedia
@@ -424,7 +427,7 @@ async def test_a_decoder_that_hangs_is_replaced_and_others_go_on(
         assert pool.check().ready
 
 
-async def test_a_decoder_that_dies_fails_one_request_and_is_replaced(
+async def test_a_decoder_that_is_killed_at_work_costs_nobody_anything(
     blobs: BlobStore, limits: Media, pictures: Any
 ) -> None:
     settings = limits.model_copy(update={"workers": 1})
@@ -437,10 +440,21 @@ async def test_a_decoder_that_dies_fails_one_request_and_is_replaced(
         )
         await asyncio.sleep(0.1)
         os.kill(doomed, signal.SIGKILL)
-        with pytest.raises(BadImage, match="cannot be decoded"):
-            await task
 
-        await assert_works(intake, pictures)
+        assert await task
+        assert pool.pids != [doomed]
+
+
+async def test_a_picture_that_crashes_every_decoder_fails_alone(
+    blobs: BlobStore, limits: Media, pictures: Any
+) -> None:
+    settings = limits.model_copy(update={"workers": 1})
+    async with DecodePool(settings) as pool:
+        # A format's name that is cut within a letter ends the decoder's own reading.
+        with pytest.raises(DecodeKilled):
+            await pool.decode(b"x", Header("image/aéééé", 4, 4), 100)
+
+        await assert_works(Intake(settings, blobs, pool), pictures)
 
 
 async def test_a_decoder_that_died_while_idle_costs_nobody_anything(
