@@ -67,7 +67,9 @@ class VllmEngine(Section):
     max_waiting: int = Field(default=64, ge=0, description="Beyond it, 503 with Retry-After.")
     max_images: int = Field(default=64, ge=0, description="Pictures in one prompt.")
     kv_cache_gib: int = Field(default=1, gt=0, description="CPU only; whole GiB.")
-    threads: int | None = Field(default=None, gt=0, description="CPU only; all cores if null.")
+    threads: int | None = Field(
+        default=None, gt=0, description="CPU only; null binds one to every core but one."
+    )
     max_lora_rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = 32
     max_adapters: int = Field(
         default=0,

@@ -1,7 +1,6 @@
 """The command line of a vLLM server, from an engine of the profile."""
 
 import json
-import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,8 +65,14 @@ def engine_environment(profile: Profile, name: str, engine: VllmEngine) -> dict[
     if engine.device == "cpu":
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(engine.kv_cache_gib)
         if engine.threads is not None:
-            cores = sorted(os.sched_getaffinity(0))[: engine.threads]
-            environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
+            # Bound threads of two engines, or of an engine and anything else, would share a core
+            # while others are idle; unbound ones go where there is room. They sleep soon, too.
+            environment |= {
+                "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+                "OMP_NUM_THREADS": str(engine.threads),
+                "KMP_BLOCKTIME": "5",
+                "KMP_TPAUSE": "0",
+            }
     return environment
 
 

@@ -97,9 +97,10 @@ def test_a_model_that_is_not_there_is_named_with_its_field(tmp_path: Path, model
     assert "\n" not in str(refusal.value)
 
 
-def test_a_number_of_threads_becomes_that_many_cores(tmp_path: Path) -> None:
+def test_a_number_of_threads_is_kept_and_binds_no_core(tmp_path: Path) -> None:
     make_model(tmp_path / "models" / "mine")
     profile = profile_of(tmp_path, model="models/mine", threads=1, kv_cache_gib=3)
     environment = engine_environment(profile, "one", engine_of(profile))
-    assert environment["VLLM_CPU_OMP_THREADS_BIND"].isdecimal()
+    assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+    assert environment["OMP_NUM_THREADS"] == "1"
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "3"
