@@ -1,20 +1,28 @@
 """Serves the generator: `COLLOQUY_PROFILE=profiles/starter.yaml python -m services.generator`."""
 
+import argparse
 import sys
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from colloquy.profile import ProfileError, load_from_environment
+from colloquy.profile import ProfileError, load_from_environment, profile_from_environment
 from colloquy.servicekit.serving import CannotServe, serve
 from services.generator.app import create_app
-from services.generator.settings import Settings
+from services.generator.settings import Settings, Tuning
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="generator", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="check the profile's section and exit")
+    arguments = parser.parse_args(argv)
     try:
-        profile, secrets = load_from_environment()
-        settings = Settings.of(profile, secrets)
-        serve(create_app(settings), settings.listen)
+        if arguments.check:
+            print(check())  # noqa: T201
+        else:
+            profile, secrets = load_from_environment()
+            settings = Settings.of(profile, secrets)
+            serve(create_app(settings), settings.listen)
     except (ProfileError, CannotServe) as failure:
         print(f"generator: {failure}", file=sys.stderr)  # noqa: T201
         return 1
@@ -24,6 +32,14 @@ def main() -> int:
         print(f"generator: the profile does not hold: {place}: {first['msg']}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
+
+
+def check() -> str:
+    """One line on what would be served; nothing is started."""
+    profile = profile_from_environment()
+    Tuning.model_validate(profile.generator)
+    tasks = ", ".join(f"{name} on {task.engine}" for name, task in profile.tasks.items())
+    return f"generator: {profile.name} would serve {tasks}"
 
 
 if __name__ == "__main__":
