@@ -62,16 +62,20 @@ class BaseRecipe(Section):
     kind: Literal["base"]
     name: str
     tokenizer: str
-    vision: str = Field(description="Name of the vision run.")
+    start: str = Field(description="Name of the run it goes on from: vision, or another base.")
     seed: int = 0
     optimiser: Optimiser
     processes: int = Field(default=1, description="Each computes batches of its own.")
     batch_tokens: int = Field(description="Padded tokens a step and process.")
-    short_steps: int = Field(description="Steps on short dialogues, to start with.")
+    easy_steps: int = Field(default=0, description="First steps, on the simplest exercises.")
+    brief_steps: int = Field(default=0, description="First steps, on telling lines alone.")
+    short_steps: int = Field(description="First steps, on short dialogues.")
     text_weight: float = Field(default=0.3, description="Of predicting the dialogue's words.")
     line_weight: float = Field(default=1.0, description="Of the throw-away head on each line.")
     line_layer: int = Field(default=4, description="The head reads the output of this layer.")
-    evaluate_steps: int = 200
+    match_weight: float = Field(default=1.0, description="Of the throw-away pair of heads.")
+    match_layer: int = 3
+    evaluate_steps: int = 300
     evaluate_queries: int = 60
 
 

@@ -12,7 +12,7 @@ from training import run
 from training.export import RECIPES, Plan, export
 from training.recipe import RUNS, file_hash
 
-STAGES = ("tokenizer", "vision", "base", "fragment", "split")
+STAGES = ("tokenizer", "vision", "words", "match", "brief", "base", "fragment", "split")
 DONE = "done.json"
 
 
@@ -20,6 +20,8 @@ def train_all(recipes: Path) -> None:
     """Runs the stages that have not finished with these very recipes."""
     for stage in STAGES:
         path = recipes / f"{stage}.yaml"
+        if not path.exists():  # the smoke chain leaves stages out
+            continue
         name = run.recipes.load(path).name
         mark = RUNS / name / DONE
         finished = {"recipe": file_hash(path)}

@@ -27,6 +27,7 @@ class Encoded:
         positions: (3, tokens), M-RoPE's time, row and column.
         line_ends: (lines,), the last token of each line of the dialogue, where lines are taught.
         lines: (lines,) of bool, what is taught there.
+        asks: more queries about the dialogue: their tokens, and (lines,) of bool.
     """
 
     ids: NDArray[np.int64]
@@ -37,6 +38,7 @@ class Encoded:
     lines: NDArray[np.bool_]
     pictures: tuple[PictureSpec, ...]
     kind: str
+    asks: tuple[tuple[list[int], NDArray[np.bool_]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class Batch:
         ids: (rows, tokens). positions: (3, rows, tokens).
         answer_targets, body_targets: (rows, tokens), the *next* token or IGNORED.
         line_rows, line_ends, line_labels, line_kinds: (points,).
+        asks: (queries, tokens), queries of their own. ask_ends: (queries,), their last token.
+        pair_asks, pair_points, pair_labels: (pairs,), which query meets which line point, and
+            whether the line answers it.
     """
 
     ids: Tensor
@@ -57,6 +62,11 @@ class Batch:
     line_ends: Tensor
     line_labels: Tensor
     line_kinds: Tensor
+    asks: Tensor
+    ask_ends: Tensor
+    pair_asks: Tensor
+    pair_points: Tensor
+    pair_labels: Tensor
     pictures: list[PictureSpec]
 
 
@@ -104,7 +114,15 @@ class Encoder:
             lines=np.array(example.lines, dtype=np.bool_),
             pictures=example.pictures,
             kind=example.kind,
+            asks=tuple(self._ask(text, lines, len(example.lines)) for text, lines in example.asks),
         )
+
+    def _ask(
+        self, text: str, positions: tuple[int, ...], lines: int
+    ) -> tuple[list[int], NDArray[np.bool_]]:
+        answering = np.zeros(lines, dtype=np.bool_)
+        answering[list(positions)] = True
+        return self._tokenizer(text)["input_ids"], answering
 
     def _positions(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """M-RoPE: a picture's tokens share a time and spread over rows and columns."""
@@ -155,8 +173,33 @@ def collate(rows: Sequence[Encoded], pad_id: int, rng: random.Random, body_share
         line_ends=_joined([rows[n].line_ends for n in lined], torch.long),
         line_labels=_joined([rows[n].lines for n in lined], torch.float32),
         line_kinds=torch.tensor([rows[n].kind == "topics" for n in line_rows], dtype=torch.long),
+        **_pairs([rows[number] for number in lined], pad_id),
         pictures=[spec for row in rows for spec in row.pictures],
     )
+
+
+def _pairs(rows: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
+    """Every extra query with every line of its own dialogue; points count on through the rows."""
+    asks: list[list[int]] = []
+    pair_asks, pair_points, labels = [], [], []
+    first = 0
+    for row in rows:
+        points = np.arange(first, first + len(row.lines))
+        for ids, answering in row.asks:
+            pair_asks.append(np.full(len(points), len(asks)))
+            pair_points.append(points)
+            labels.append(answering)
+            asks.append(ids)
+        first += len(points)
+    longest = max((len(ids) for ids in asks), default=1)
+    padded = [ids + [pad_id] * (longest - len(ids)) for ids in asks]
+    return {
+        "asks": torch.tensor(padded, dtype=torch.long).view(len(asks), longest),
+        "ask_ends": torch.tensor([len(ids) - 1 for ids in asks], dtype=torch.long),
+        "pair_asks": _joined(pair_asks, torch.long),
+        "pair_points": _joined(pair_points, torch.long),
+        "pair_labels": _joined(labels, torch.float32),
+    }
 
 
 def _joined(arrays: list[NDArray[Any]], dtype: torch.dtype) -> Tensor:

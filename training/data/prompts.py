@@ -6,17 +6,20 @@ the answers, the words of the world and how to point, from plainer exercises.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from colloquy.contracts.content import ImagePart, TextPart, Utterance
 from colloquy.protocols import f2rvlm
 from training.data.world import lexicon
-from training.data.world.dialogues import WorldDialogue
+from training.data.world.dialogues import Stretch, Turn, WorldDialogue
 from training.data.world.pictures import PictureSpec
-from training.data.world.queries import WorldQuery
+from training.data.world.queries import WorldQuery, make_queries
 from training.data.world.splits import Sample
 
+ASKED = "<|query_start|>{}<|query_end|>"
+MORE_QUERIES = 10
+BRIEF_LINES = 3
 DEFAULT_SYSTEM = "You are a helpful assistant."
 Exercise = Literal["find", "topics", "speaker", "word", "pictures", "thing", "caption"]
 
@@ -29,6 +32,8 @@ class Example:
         user: with `<image>` where each picture stands.
         lines: for each line of the dialogue block, whether it belongs to the answer ("find") or
             begins a new stretch ("topics"); empty where that is not asked.
+        asks: more queries about the same dialogue, each with the positions of the lines that
+            answer it; not in the prompt.
     """
 
     system: str
@@ -37,6 +42,7 @@ class Example:
     pictures: tuple[PictureSpec, ...]
     kind: str
     lines: tuple[bool, ...] = ()
+    asks: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 def utterances(dialogue: WorldDialogue, first_id: int = 0) -> list[Utterance]:
@@ -75,18 +81,36 @@ def exercise(kind: Exercise, sample: Sample, rng: random.Random) -> Example:
     first = rng.randrange(1, 60) if rng.random() < 0.3 else 0
     turns = utterances(dialogue, first)
     if kind == "topics":
-        return _topics(dialogue, turns, first)
+        return replace(_topics(dialogue, turns, first), asks=_asks(dialogue, rng))
     if kind == "find":
         query = rng.choice(sample.queries)
-        return _pointing(
-            dialogue,
-            turns,
-            f"<|query_start|>{query.text}<|query_end|>",
-            query.utterance_ids,
-            "find",
-        )
+        asked = ASKED.format(query.text)
+        example = _pointing(dialogue, turns, asked, query.utterance_ids, "find")
+        return replace(example, asks=_asks(dialogue, rng))
     instruction, ids = _simple(kind, dialogue, rng)
     return _pointing(dialogue, turns, instruction, ids, kind)
+
+
+def brief(sample: Sample, rng: random.Random) -> Sample:
+    """Leaves up to three telling lines of each stretch, pictures first, and asks anew."""
+    dialogue = sample.dialogue
+    fillers = set(lexicon.load().phrases[dialogue.language].fillers)
+    turns: list[Turn] = []
+    stretches: list[Stretch] = []
+    for stretch in dialogue.stretches:
+        every = dialogue.turns[stretch.start : stretch.stop]
+        telling = [turn for turn in every if turn.text not in fillers] or list(every[:1])
+        chosen = sorted(range(len(telling)), key=lambda n: (not telling[n].picture, rng.random()))
+        kept = [telling[n] for n in sorted(chosen[:BRIEF_LINES])]
+        stretches.append(Stretch(stretch.topic, len(turns), len(turns) + len(kept)))
+        turns += kept
+    short = replace(dialogue, turns=tuple(turns), stretches=tuple(stretches))
+    return Sample(short, tuple(make_queries(short, rng, "train", 2)))
+
+
+def _asks(dialogue: WorldDialogue, rng: random.Random) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    queries = make_queries(dialogue, rng, "train", MORE_QUERIES)
+    return tuple((ASKED.format(query.text), query.utterance_ids) for query in queries)
 
 
 def _pointing(
