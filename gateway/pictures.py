@@ -44,14 +44,11 @@ class Pictures:
         sources = list(_sources(dialogue, at))
         images = await self._intake.accept(tenant, sources) if sources else []
         refs = iter([image.ref for image in images])
-        # Without checking again what came in checked: half the time of a long dialogue.
         turns = [
-            Utterance.model_construct(
-                id=turn.id, speaker=turn.speaker, content=_referring(turn, refs)
-            )
+            Utterance(id=turn.id, speaker=turn.speaker, content=_referring(turn, refs))
             for turn in dialogue.utterances
         ]
-        return Dialogue.model_construct(utterances=turns)
+        return Dialogue(utterances=turns)
 
     async def upload(self, tenant: str, data: bytes) -> StoredImage:
         return await self._intake.accept_bytes(tenant, data, "body")

@@ -45,7 +45,7 @@ class Fragments:
         with timings.step("media"):
             stored = await self._pictures.take_in(tenant, dialogue, _PLACE)
         with timings.step("refine"):
-            task = FragmentTask.model_construct(tenant=tenant, dialogue=stored, query=query)
+            task = FragmentTask(tenant=tenant, dialogue=stored, query=query)
             answer = await self._generator.fragment(task)
         return FragmentSearchResponse(
             fragments=found_in(dialogue, stored, answer),
