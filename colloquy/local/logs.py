@@ -49,6 +49,10 @@ def reason_in(log: Path, *, since: int) -> str:
     """Why a process ended, in one line: its last error, or else its last words."""
     lines = [_words(line) for line in tail(log, since=since)]
     lines = [line for line in lines if line]
+    # A service of ours says it in so many words.
+    for line in reversed(lines):
+        if line.startswith("cannot start: "):
+            return line.removeprefix("cannot start: ")[:_MAX_REASON_CHARACTERS]
     for place in range(len(lines) - 1, -1, -1):
         if found := _RAISED.search(lines[place]):
             # What a validator found stands in the lines after its name.
@@ -64,5 +68,5 @@ def _words(line: str) -> str:
             entry = json.loads(line)
         except ValueError:
             return line
-        return str(entry.get("error") or entry.get("message") or entry.get("event") or line)
+        return str(entry.get("message") or line)
     return _PREFIX.sub("", line).strip(" ^~")

@@ -28,6 +28,9 @@ from colloquy.profile import Media
 
 _START_WITHIN_S = 20.0
 _RESTART_AFTER_S = 1.0
+# Of a reply: an RGB picture that does not compress at all, and the words around it.
+_MAX_BYTES_PER_PIXEL = 4
+_MAX_OVERHEAD_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,10 +307,13 @@ class _Worker:
             await loop.sock_sendall(self._channel, request + job.data)
             head = await self._receive(wire.REPLY.size)
             status, media_type, width, height, length = wire.REPLY.unpack(head)
+            if length > job.budget_pixels * _MAX_BYTES_PER_PIXEL + _MAX_OVERHEAD_BYTES:
+                raise OSError("the decoder promises more than a picture can be")
             data = await self._receive(length)
         finally:
             self.busy_since = None
-        return status, Picture(data, media_type.rstrip(b"\0").decode(), width, height)
+        kind = media_type.rstrip(b"\0").decode("ascii", "replace")
+        return status, Picture(data, kind, width, height)
 
     async def kill(self) -> None:
         """Ends the process, whatever it does, and leaves no zombie."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 _REMEMBERED = 8_192
 _MAX_FAULTS = 20
+_POISON_FOR_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Intake:
         self._fetcher = fetcher
         self._metrics = metrics
         self._known: OrderedDict[tuple[str, bytes], StoredImage] = OrderedDict()
-        self._poison: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        self._poison: OrderedDict[tuple[str, bytes], float] = OrderedDict()
 
     async def accept(
         self, tenant: str, sources: Sequence[ImageSource], *, owner: str | None = None
@@ -153,7 +155,7 @@ class Intake:
                         "the images of a request may have at most "
                         f"{self._settings.max_request_pixels} pixels together"
                     )
-                if (tenant, digest) in self._poison:
+                if self._is_poison(tenant, digest):
                     raise BadImage("it cannot be decoded")
                 arrived[digest] = _Arrived(data, header, digest, at)
             except ServiceError as error:
@@ -164,6 +166,14 @@ class Intake:
             raise self._refuse(errors)
         stored = await self._take_all(tenant, list(arrived.values()), owner)
         return [stored[digest] for digest in digests]
+
+    def _is_poison(self, tenant: str, digest: bytes) -> bool:
+        """Whether the picture ended a decoder a short while ago.
+
+        Only for a while: on a starved machine a good picture may have been the victim.
+        """
+        since = self._poison.get((tenant, digest))
+        return since is not None and time.monotonic() - since < _POISON_FOR_S
 
     def _check(self, data: bytes) -> Header:
         """Everything that can be known before decoding."""
@@ -214,7 +224,7 @@ class Intake:
         try:
             picture = await self._decoder.decode(one.data, one.header, self._settings.stored_pixels)
         except DecodeKilled:
-            _remember(self._poison, (tenant, one.digest), None)
+            _remember(self._poison, (tenant, one.digest), time.monotonic())
             raise
         stored = await asyncio.to_thread(
             self._blobs.put,

@@ -1,7 +1,8 @@
 """The app factory: to read `create_service` is to know what every service does to a request."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
@@ -27,6 +28,7 @@ from colloquy.servicekit.problems import PROBLEM_MEDIA_TYPE, install_problem_han
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
 _OPEN_PATHS = frozenset({"/healthz"})
 _PROBLEM_RANGES = ("4XX", "5XX")
+_log = logging.getLogger(__name__)
 
 
 def create_service(
@@ -61,7 +63,7 @@ def create_service(
     """
     app = FastAPI(
         title=title,
-        lifespan=lifespan,
+        lifespan=None if lifespan is None else _reporting(lifespan),
         redirect_slashes=False,
         responses={
             kind: {"model": Problem, "description": "A problem"} for kind in _PROBLEM_RANGES
@@ -86,6 +88,26 @@ def create_service(
     install_problem_handlers(app)
     _describe_problems(app)
     return app
+
+
+def _reporting(lifespan: Lifespan) -> Lifespan:
+    """The same lifespan; when it fails at start, the log says why in one line.
+
+    Nobody has sent anything yet, so here an exception's text is safe to write.
+    """
+
+    @asynccontextmanager
+    async def reporting(app: FastAPI) -> AsyncIterator[Any]:
+        async with AsyncExitStack() as stack:
+            try:
+                state = await stack.enter_async_context(lifespan(app))
+            except Exception as error:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                _log.error("cannot start: %s", reason, exc_info=error)
+                raise
+            yield state
+
+    return reporting
 
 
 def _operation(registry: CollectorRegistry, *, metrics_route: bool) -> APIRouter:
