@@ -7,6 +7,7 @@ python -m benchmarks --only overhead prefix --repeats 3 --dry-run
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,8 +39,12 @@ class CannotMeasure(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _arguments(argv)
+    # A polite kill ends the stack as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         result = asyncio.run(_measure(args))
+    except KeyboardInterrupt:
+        return 130
     except (
         *EXPECTED,
         ServiceError,

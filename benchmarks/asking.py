@@ -30,6 +30,7 @@ class Timed:
 
     text: str
     seconds: float
+    written_tokens: int | None = None
 
 
 class Gateway:
@@ -74,7 +75,7 @@ class Engine:
 
     async def ask(self, question: Question) -> Timed:
         generation, seconds = await self.generate(question)
-        return Timed(generation.text, seconds)
+        return Timed(generation.text, seconds, generation.output_tokens)
 
     async def generate(self, question: Question) -> tuple[Generation, float]:
         request = fragment_request(question, self._task, self._model, grammar=True, tenant="bench")

@@ -70,7 +70,9 @@ def _throughput(found: Record) -> str:
         spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
         faster = found["times_faster_than"].get(name)
         ratio = f"{faster['median']} ({faster['lowest']} to {faster['highest']})" if faster else ""
-        rows.append([name, f"{side['median_s']:.2f}", spread, ratio, equal])
+        rows.append(
+            [name, f"{side['median_s']:.2f}", spread, ratio, equal, side.get("written_tokens")]
+        )
     how = "merged into the weights" if found.get("merged") else "kept beside the weights"
     return "\n\n".join(
         [

@@ -33,12 +33,23 @@ class Round:
 
     seconds: float
     texts: list[str]
+    written_tokens: int | None = None
 
 
 @dataclass(slots=True)
 class Tally:
+    """What a side did over all repeats; tokens are None where it does not say."""
+
     seconds: list[float] = field(default_factory=list)
     equal: int = 0
+    written_tokens: int | None = 0
+
+    def add(self, done: Round, reference: Round) -> None:
+        self.seconds.append(done.seconds)
+        self.equal += sum(a == b for a, b in zip(done.texts, reference.texts, strict=True))
+        if self.written_tokens is not None:
+            more = done.written_tokens
+            self.written_tokens = None if more is None else self.written_tokens + more
 
 
 async def measure(
@@ -61,8 +72,7 @@ async def measure(
         order = order[number % len(order) :] + order[: number % len(order)]
         rounds = {name: await sides[name](questions) for name in order}
         for name, done in rounds.items():
-            tallies[name].seconds.append(done.seconds)
-            tallies[name].equal += _equal(done.texts, rounds[REFERENCE].texts)
+            tallies[name].add(done, rounds[REFERENCE])
     return {
         "turns": TURNS,
         "pictures": pictures,
@@ -74,6 +84,7 @@ async def measure(
                 "seconds": [round(value, 4) for value in tally.seconds],
                 "median_s": round(statistics.median(tally.seconds), 4),
                 "equal_answers": tally.equal,
+                "written_tokens": tally.written_tokens,
                 "answers": QUERIES * repeats,
             }
             for name, tally in tallies.items()
@@ -100,15 +111,14 @@ async def _at_once(side: Gateway | Engine, questions: Sequence[Question]) -> Rou
         question.case.dialogue  # noqa: B018  # its pictures are encoded before the clock starts
     start = time.perf_counter()
     answers = await ask_at_once(side, questions)
-    return Round(time.perf_counter() - start, [answer.text for answer in answers])
+    seconds = time.perf_counter() - start
+    written = [answer.written_tokens for answer in answers if answer.written_tokens is not None]
+    total = sum(written) if len(written) == len(answers) else None
+    return Round(seconds, [answer.text for answer in answers], total)
 
 
 async def _worker(
     worker: TransformersSide, questions: Sequence[Question], *, batched: bool
 ) -> Round:
     done = await asyncio.to_thread(worker.answer, questions, batched=batched)
-    return Round(done.seconds, done.texts)
-
-
-def _equal(texts: Sequence[str], others: Sequence[str]) -> int:
-    return sum(one == other for one, other in zip(texts, others, strict=True))
+    return Round(done.seconds, done.texts, done.new_tokens)
