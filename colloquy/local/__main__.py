@@ -16,6 +16,7 @@ from colloquy.local.processes import die_with
 from colloquy.local.state import read_state
 from colloquy.local.supervisor import Planner, Supervisor
 from colloquy.profile import Profile, ProfileError
+from colloquy.servicekit.logs import configure_logging
 
 _TAKE_WITHIN_S = 15.0
 _LOOK_AGAIN_S = 0.1
@@ -28,6 +29,7 @@ def main(planner: Planner = plan) -> int:
     arguments = parser.parse_args()
     if arguments.die_with is not None:
         die_with(arguments.die_with)
+    configure_logging("supervisor")
     path: Path = arguments.profile.resolve()
     try:
         profile = Profile.load(path)

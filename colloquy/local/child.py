@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from colloquy.local.processes import (
 )
 from colloquy.local.state import ChildPhase, ChildState
 
+_log = logging.getLogger("supervisor.child")
 _ASK_STARTING_S = 0.2
 _ASK_READY_S = 3.0
 _ANSWER_WITHIN_S = 3.0
@@ -243,6 +245,8 @@ class Child:
         if phase != self._phase:
             self._since = time.time()
         self._phase, self._detail = phase, detail
+        facts = {"child": self.plan.name, "state": phase, "pid": self.pid, "why": detail}
+        _log.info("child", extra={"facts": facts})
         self._on_change()
 
 

@@ -11,6 +11,7 @@ from colloquy.local.child import Child
 from colloquy.local.engine_command import CannotStart
 from colloquy.local.health import Asker
 from colloquy.local.layout import Layout
+from colloquy.local.logs import bound
 from colloquy.local.plan import ChildPlan, Handed, gateway_url, plan
 from colloquy.local.ports import holder_of
 from colloquy.local.processes import Identity, Process, adopt_orphans, boot_id, process_of, send
@@ -24,7 +25,7 @@ _LOOK_STARTING_S = 0.25
 _LOOK_S = 2.0
 _READY_WITHIN_S = 4.0
 # An engine that has answered its probe and then does not for so long is started again.
-STUCK_AFTER_S = 30.0
+STUCK_AFTER_S = 60.0
 
 
 Planner = Callable[[Profile, Path, Handed], list[ChildPlan]]
@@ -168,6 +169,7 @@ class Supervisor:
         return next((child for child in engines if child.plan.name == wanted), None)
 
     def _look(self) -> None:
+        bound(self._layout.log_of("supervisor"))
         everyone = all_processes()
         for child in self._children:
             child.look(everyone)

@@ -24,8 +24,8 @@ QUESTION = {
 SERVICE_BACK_WITHIN_S = 15
 ENGINE_BACK_WITHIN_S = 150
 RED_WITHIN_S = 5
-# The supervisor waits half a minute before it gives up on an engine that is alive.
-STUCK_BACK_WITHIN_S = ENGINE_BACK_WITHIN_S + 45
+# The supervisor waits a minute before it gives up on an engine that is alive.
+STUCK_BACK_WITHIN_S = ENGINE_BACK_WITHIN_S + 75
 
 
 @pytest.fixture
