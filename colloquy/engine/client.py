@@ -13,6 +13,8 @@ from colloquy.engine.wire import Wire
 from colloquy.profile import Capabilities
 from colloquy.servicekit.problems import UpstreamFailed
 
+MOST_LABELS = 128
+"""vLLM scores no more tokens of one position."""
 _PROBE_GRAMMAR = 'root ::= "1"'
 _PROBE_ANSWER = "1"
 
@@ -79,12 +81,14 @@ class EngineClient:
         """P(token | prompt, the token is one of `token_ids`) for each, in order; they sum to 1.
 
         Raises:
-            ValueError: the engine gives no log-probabilities, or ids repeat.
+            ValueError: the engine gives no log-probabilities, or ids repeat or are too many.
         """
         if not self._can.logprobs:
             raise ValueError("this engine gives no log-probabilities")
         if not token_ids or len(set(token_ids)) != len(token_ids):
             raise ValueError("token ids must be given, and must not repeat")
+        if len(token_ids) > MOST_LABELS:
+            raise ValueError(f"an engine scores at most {MOST_LABELS} tokens at once")
         options = {
             "temperature": 0.0,
             "max_tokens": 1,

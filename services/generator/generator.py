@@ -123,7 +123,8 @@ async def _open_engine(
         adapters,
         every_s=tuning.foreign_probe_every_s if foreign else tuning.probe_every_s,
         timeout_s=tuning.probe_timeout_s,
-        changed=lambda up: metrics.ready.labels(name).set(up),
+        stuck_after_s=tuning.stuck_after_s,
+        changed=lambda ready: metrics.ready.labels(name).set(ready),
     )
     queue = EngineQueue(engine.max_running, engine.max_waiting)
     metrics.watch(name, queue)

@@ -23,14 +23,18 @@ _PROGRESS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
 class EngineWatch:
     """Probes one engine for as long as the service lives.
 
-    It is up from the first answered probe, when its adapters are brought too, until a probe fails:
-    with the defaults less than 5 seconds after the engine was killed or got stuck. A request that
-    succeeded is as good as a probe. A probe that is merely slow, behind long prompts, is no
+    It is ready from the first answered probe, when its adapters are brought too, until a probe
+    fails: with the defaults less than 5 seconds after the engine was killed or got stuck. A request
+    that succeeded is as good as a probe. A probe that is merely slow, behind long prompts, is no
     failure while the engine's own counters show that it computes.
+
+    An engine that refuses connections or says that it is dead is down at once. One that is silent
+    is not ready, but it may be late on a busy machine: who waits for it is sent away only when it
+    has been silent for `stuck_after_s`.
 
     Args:
         every_s, timeout_s: of the probes.
-        changed: called with the new state.
+        changed: called when it becomes ready and when it ceases to be.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class EngineWatch:
         *,
         every_s: float,
         timeout_s: float,
+        stuck_after_s: float,
         changed: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._name = name
@@ -50,6 +55,7 @@ class EngineWatch:
         self._adapters = adapters
         self._every_s = every_s
         self._timeout_s = timeout_s
+        self._stuck_after_s = stuck_after_s
         self._changed = changed
         self._answered_at = float("-inf")
         self._tokens = 0.0
@@ -59,21 +65,29 @@ class EngineWatch:
 
     @property
     def up(self) -> bool:
-        return not self._down.is_set() and self._fresh
+        """Whether it makes sense to ask."""
+        return not self._down.is_set()
 
     @property
-    def _fresh(self) -> bool:
-        """Holds even if the probing itself should ever stand still."""
-        age_s = monotonic() - self._answered_at
-        return age_s < self._every_s + self._timeout_s + _GRACE_S
+    def ready(self) -> bool:
+        # The age holds even if the probing itself should ever stand still.
+        longest_s = self._every_s + self._timeout_s + _GRACE_S
+        return self.up and self._problem is None and self._silent_s < longest_s
+
+    @property
+    def _silent_s(self) -> float:
+        return monotonic() - self._answered_at
 
     def check(self) -> Check:
-        problem = self._problem or (None if self.up else "no probe was answered of late")
-        return Check(name=f"engine:{self._name}", ready=self.up, detail=problem)
+        problem = self._problem or (None if self.ready else "no probe was answered of late")
+        return Check(name=f"engine:{self._name}", ready=self.ready, detail=problem)
 
     def succeeded(self) -> None:
         """A request was answered."""
         self._answered_at = monotonic()
+        if self.up and self._problem is not None:
+            self._problem = None
+            self._changed(True)
 
     def lost_adapters(self) -> None:
         """The engine does not know a model that it had: it was restarted between two probes."""
@@ -103,7 +117,7 @@ class EngineWatch:
                 if self._adapters.incomplete:
                     await self._adapters.bring()
         except TimeoutError:
-            self._went_down("the engine does not answer in time")
+            self._is_silent("the engine does not answer in time")
         except ServiceError as error:
             self._went_down(error.detail)
 
@@ -137,20 +151,27 @@ class EngineWatch:
             return await work
 
     def _go_up(self) -> None:
-        self.succeeded()
-        self._problem = None
         self._down.clear()
-        self._changed(True)
+        self.succeeded()
         _log.info("engine up", extra={"facts": {"engine": self._name}})
 
+    def _is_silent(self, why: str) -> None:
+        if self.up and self._silent_s < self._stuck_after_s:
+            self._say(why)
+        else:
+            self._went_down(why)
+
     def _went_down(self, why: str) -> None:
-        if not self._down.is_set():
+        if self.up:
             self._adapters.forget()
         self._go_down(why)
 
     def _go_down(self, why: str) -> None:
-        if not self._down.is_set():
-            _log.error("engine down", extra={"facts": {"engine": self._name, "why": why}})
-        self._problem = why
+        self._say(why)
         self._down.set()
+
+    def _say(self, why: str) -> None:
+        if self._problem != why:
+            _log.error("engine not ready", extra={"facts": {"engine": self._name, "why": why}})
+        self._problem = why
         self._changed(False)

@@ -8,8 +8,12 @@ from PIL import Image
 from colloquy.contracts.content import ImagePart, Part, TextPart, Utterance
 from colloquy.engine.requests import EngineImage, GenerationRequest
 from colloquy.protocols import f2rvlm
+from training.data.world import splits
+from training.data.world.pictures import draw
 
 Pictures = dict[str, Image.Image]
+# Without an end: the model has to be stopped.
+ENDLESS = 'root ::= "1" root'
 
 
 def picture(seed: int, size: tuple[int, int] = (112, 84)) -> Image.Image:
@@ -37,6 +41,23 @@ def turns(count: int, *, every: int = 4, first_seed: int = 0) -> tuple[list[Utte
             content.append(ImagePart.of(url))
         made.append(Utterance(id=number, speaker=f"User{number % 2}", content=content))
     return made, pictures
+
+
+def world(task: str, number: int) -> tuple[f2rvlm.Prompt, Pictures]:
+    """A held-out question of the kind that the starter checkpoints were taught."""
+    sample = splits.sample("test", number)
+    pictures: Pictures = {}
+    made = []
+    for turn in sample.dialogue.turns:
+        content: list[Part] = [TextPart(text=turn.text)] if turn.text else []
+        if turn.picture is not None:
+            url = f"picture-{len(pictures)}"
+            pictures[url] = draw(turn.picture)
+            content.append(ImagePart.of(url))
+        made.append(Utterance(id=len(made), speaker=turn.speaker, content=content))
+    if task == "split":
+        return f2rvlm.render_split(made), pictures
+    return f2rvlm.render_fragment(made, sample.queries[0].text), pictures
 
 
 def content_of(prompt: f2rvlm.Prompt, pictures: Pictures) -> list[str | Image.Image]:

@@ -1,15 +1,16 @@
 """The engine computes what transformers computes on the same weights."""
 
 import asyncio
+import itertools
+from operator import sub
 from pathlib import Path
 
 import pytest
 
 from colloquy.engine.client import EngineClient
 from colloquy.protocols import f2rvlm
-from tests.integration.questions import content_of, request, turns
+from tests.integration.questions import ENDLESS, content_of, request, turns, world
 from tests.integration.reference import Reference
-from tests.live_engine import LiveEngine
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 MODELS = ["base@1", "fragment@1", "split@1"]
@@ -25,30 +26,28 @@ def references(registry: Path) -> dict[str, Reference]:
     }
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("length", [6, 30])
 async def test_greedy_text_is_that_of_transformers(
     client: EngineClient,
     adapters: list[str],
     references: dict[str, Reference],
     model: str,
-    length: int,
+    number: int,
 ) -> None:
-    dialogue, pictures = turns(length)
-    prompt = f2rvlm.render_fragment(dialogue, "hello")
+    prompt, pictures = world(model.partition("@")[0], number)
     content = content_of(prompt, pictures)
 
-    answer = await client.generate(request(model, prompt.system, content))
+    answer = await client.generate(request(model, prompt.system, content, max_tokens=48))
 
-    assert answer.text == references[model].greedy(prompt.system, content, 24)
+    assert answer.text == references[model].greedy(prompt.system, content, 48)
 
 
 @pytest.mark.parametrize("model", MODELS)
 async def test_first_token_probabilities_are_those_of_transformers(
     client: EngineClient, adapters: list[str], references: dict[str, Reference], model: str
 ) -> None:
-    dialogue, pictures = turns(12)
-    prompt = f2rvlm.render_fragment(dialogue, "hello")
+    prompt, pictures = world(model.partition("@")[0], 3)
     content = content_of(prompt, pictures)
     tokens = [token for word in ("Yes", "No") for token in await client.token_ids(model, word)]
     assert len(tokens) == 2
@@ -76,26 +75,32 @@ async def test_probabilities_of_many_labels_sum_to_one(
 
 
 async def test_base_and_adapters_in_one_batch_answer_as_alone(
-    client: EngineClient, adapters: list[str], engine: LiveEngine
+    client: EngineClient, adapters: list[str]
 ) -> None:
-    dialogue, pictures = turns(10)
-    prompt = f2rvlm.render_fragment(dialogue, "hello")
+    prompt, pictures = world("fragment", 4)
     content = content_of(prompt, pictures)
-    alone = {
-        model: (await client.generate(request(model, prompt.system, content, max_tokens=40))).text
-        for model in MODELS
-    }
-    assert len(set(alone.values())) == 3, "the three models must differ for this to prove anything"
+    tokens = list(range(200, 240))
 
-    models = MODELS * 3
-    together = await asyncio.gather(
-        *(
-            client.generate(request(model, prompt.system, content, max_tokens=40))
-            for model in models
+    async def first_token(model: str) -> list[float]:
+        asked = request(model, prompt.system, content)
+        return await client.first_token_probabilities(asked, tokens)
+
+    alone = {model: await first_token(model) for model in MODELS}
+    for one, other in itertools.combinations(MODELS, 2):
+        assert max(map(sub, alone[one], alone[other])) > 0.02, "the models must differ to prove it"
+
+    # Long answers beside them keep all three in every batch.
+    long = [
+        asyncio.create_task(
+            client.generate(request(model, prompt.system, content, max_tokens=60, grammar=ENDLESS))
         )
-    )
+        for model in MODELS
+    ]
+    together = await asyncio.gather(*(first_token(model) for model in MODELS * 4))
+    await asyncio.gather(*long)
 
-    assert [answer.text for answer in together] == [alone[model] for model in models]
+    for model, told in zip(MODELS * 4, together, strict=True):
+        assert told == pytest.approx(alone[model], abs=0.01)
 
 
 async def test_counts_the_tokens_that_the_prompt_has(

@@ -9,11 +9,9 @@ from colloquy.engine.client import EngineClient
 from colloquy.engine.failures import ModelMissing, PromptTooLong
 from colloquy.engine.requests import EngineImage, GenerationRequest
 from colloquy.protocols import f2rvlm
-from tests.integration.questions import content_of, picture, png, request, turns
+from tests.integration.questions import ENDLESS, content_of, picture, png, request, turns
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
-# Without an end: the model has to be stopped.
-ENDLESS = 'root ::= "1" root'
 
 
 @pytest.mark.parametrize("model", ["base@1", "fragment@1"])
@@ -67,7 +65,7 @@ async def test_a_picture_is_answered_for_by_its_bytes_whatever_was_sent_before(
     client: EngineClient,
 ) -> None:
     """The engine believes a picture's name, so two pictures must never share one."""
-    tokens = list(range(20, 220))
+    tokens = list(range(100, 220))
 
     def about(seed: int, tenant: str) -> GenerationRequest:
         content = ["look: ", picture(seed, (168, 112)), " what is it?"]

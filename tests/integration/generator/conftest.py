@@ -14,7 +14,7 @@ from tests.integration.generator.stack import HOP
 from tests.unit.registry.checkpoints import write_adapter, write_base
 
 BLOB_KEY = "blob-key-of-the-tests"
-QUICK = Tuning(probe_every_s=0.1, probe_timeout_s=0.3)
+QUICK = Tuning(probe_every_s=0.1, probe_timeout_s=0.3, stuck_after_s=1.5)
 
 
 @pytest.fixture

@@ -144,19 +144,39 @@ def test_an_engine_restarted_between_two_probes_never_answers_for_its_adapter(
         assert engine[1].asked == []
 
 
-def test_a_stuck_engine_turns_readiness_red_and_frees_who_waits(
+def test_a_stuck_engine_turns_readiness_red_and_in_the_end_frees_who_waits(
     settings: Settings, engine: Engine
 ) -> None:
     with serving(settings) as client, ThreadPoolExecutor(1) as pool:
         engine[1].hold.set()
         waiting = pool.submit(fragment, client)
         took_s = wait_for(lambda: readiness(client)[0] == 503, within_s=5)
-        reply = waiting.result(timeout=5)
+        reply = waiting.result(timeout=10)
+        refused = fragment(client)
         engine[1].hold.clear()
         wait_for(lambda: readiness(client)[0] == 200)
 
     assert took_s < 3
-    assert reply.status_code == 503
+    assert (reply.status_code, refused.status_code) == (503, 503)
+    assert int(refused.headers["retry-after"]) >= 5
+
+
+def test_an_engine_that_is_only_late_still_answers_who_waits(
+    settings: Settings, engine: Engine
+) -> None:
+    engine[1].answers = lambda _: EMPTY
+    patient = settings.tuning.model_copy(update={"stuck_after_s": 60.0})
+    with (
+        serving(settings.model_copy(update={"tuning": patient})) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        engine[1].hold.set()
+        waiting = pool.submit(fragment, client)
+        wait_for(lambda: readiness(client)[0] == 503, within_s=5)
+        engine[1].hold.clear()
+
+        assert waiting.result(timeout=10).status_code == 200
+        wait_for(lambda: readiness(client)[0] == 200)
 
 
 def test_an_engine_that_is_slow_but_computes_stays_ready(

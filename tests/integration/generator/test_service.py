@@ -232,7 +232,7 @@ def test_too_many_at_once_are_refused_and_told_when_to_come_back(
     settings: Settings, engine: Engine
 ) -> None:
     engine[1].answers = says(lambda ids: [], [])
-    patient = settings.tuning.model_copy(update={"probe_timeout_s": 10.0})
+    patient = settings.tuning.model_copy(update={"stuck_after_s": 60.0})
     with (
         serving(settings.model_copy(update={"tuning": patient})) as client,
         ThreadPoolExecutor(20) as pool,
@@ -253,7 +253,7 @@ def test_too_many_at_once_are_refused_and_told_when_to_come_back(
 def test_the_deadline_of_the_request_ends_the_engine_call(
     settings: Settings, engine: Engine
 ) -> None:
-    patient = settings.tuning.model_copy(update={"probe_timeout_s": 10.0})
+    patient = settings.tuning.model_copy(update={"stuck_after_s": 60.0})
     with serving(settings.model_copy(update={"tuning": patient})) as client:
         engine[1].hold.set()
         started = time.monotonic()
@@ -273,7 +273,7 @@ def test_the_deadline_of_the_request_ends_the_engine_call(
 
 
 def test_a_client_that_leaves_ends_the_engine_call(settings: Settings, engine: Engine) -> None:
-    patient = settings.tuning.model_copy(update={"probe_timeout_s": 10.0})
+    patient = settings.tuning.model_copy(update={"stuck_after_s": 60.0})
     with serving(settings.model_copy(update={"tuning": patient})) as client:
         engine[1].hold.set()
 
