@@ -40,7 +40,7 @@ def _config(shape: Architecture, processor: ProcessorMixin) -> Qwen2VLConfig:
             # The three parts of M-RoPE share half of a head's width.
             "rope_parameters": {
                 "rope_type": "default",
-                "rope_theta": 10_000.0,
+                "rope_theta": shape.rope_theta,
                 "mrope_section": [half - 2 * spatial, spatial, spatial],
             },
             "bos_token_id": token("<|endoftext|>"),

@@ -56,10 +56,16 @@ class Learner(nn.Module):
         self.match_line = nn.Linear(width, MATCH_WIDTH)
         self.match_query = nn.Linear(width, MATCH_WIDTH)
         self.match_bias = nn.Parameter(torch.tensor(-1.0))
+        self.find_lines = 0.0
         self._image_id = image_id
         self._line_layer = recipe.line_layer
         self._match_layer = recipe.match_layer
         model.model.visual.requires_grad_(False)
+        if recipe.fixed_dimensions:
+            # Large steps would undo the alignment before anything has learnt to use it.
+            free = torch.ones(width)
+            free[: recipe.fixed_dimensions] = 0.0
+            model.get_input_embeddings().weight.register_hook(lambda gradient: gradient * free)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns the losses of answers, of the dialogue's words, of the lines, of matching."""
@@ -82,6 +88,14 @@ class Learner(nn.Module):
         points = middle[batch.line_rows, batch.line_ends]  # (points, width)
         said = self.line_head(points).gather(1, batch.line_kinds[:, None])[:, 0]
         lines = nn.functional.binary_cross_entropy_with_logits(said.float(), batch.line_labels)
+        finds = batch.line_kinds == 0
+        self.find_lines = (
+            nn.functional.binary_cross_entropy_with_logits(
+                said[finds].detach().float(), batch.line_labels[finds]
+            ).item()
+            if finds.any()
+            else 0.0
+        )
         match = self._match_loss(out.hidden_states[self._match_layer], batch)
         return answer, body, lines if len(batch.line_rows) else answer.new_zeros(()), match
 
@@ -139,13 +153,15 @@ class Curriculum:
         first_step = pool * BATCHES_A_POOL // self._recipe.processes
         short = first_step < self._recipe.short_steps
         mixture = EARLY if first_step < self._recipe.easy_steps else LATE
-        budget = self._recipe.batch_tokens * BATCHES_A_POOL
+        is_brief = first_step < self._recipe.brief_steps
+        tokens = self._recipe.brief_batch_tokens if is_brief else self._recipe.batch_tokens
+        budget = tokens * BATCHES_A_POOL
         rows = []
         while budget > 0:
             sample = splits.sample("train", rng.randrange(splits.DIALOGUES["train"]))
-            if short and len(sample.dialogue.turns) > SHORT_TURNS:
+            if short and not is_brief and len(sample.dialogue.turns) > SHORT_TURNS:
                 continue
-            if first_step < self._recipe.brief_steps:
+            if is_brief:
                 sample = prompts.brief(sample, rng)
             kind = rng.choices(list(mixture), list(mixture.values()))[0]
             row = self._encoder.encode(prompts.exercise(kind, sample, rng))
@@ -212,6 +228,7 @@ def _train(recipe: BaseRecipe, folder: Path) -> None:
             "body": body.item(),
             "lines": lines.item(),
             "match": match.item(),
+            "find_lines": learner.find_lines,
         }
         return loop.StepResult(loss, len(batch.ids), shown)
 

@@ -25,6 +25,7 @@ class Architecture(Section):
     vision_heads: int = 4
     max_tokens: int = 8192
     embedding_std: float = 0.05
+    rope_theta: float = 1e4
 
 
 class Optimiser(Section):
@@ -56,6 +57,22 @@ class VisionRecipe(Section):
     feature_rms: float = Field(default=0.3, description="Size of a picture token's vector.")
 
 
+class AlignmentRecipe(Section):
+    """Vectors of words and pictures, learnt as bags; makes the base that training starts from."""
+
+    kind: Literal["alignment"]
+    name: str
+    tokenizer: str
+    vision: str
+    seed: int = 0
+    architecture: Architecture = Architecture()
+    optimiser: Optimiser
+    dialogues: int = Field(description="Of the training split, from the first.")
+    batch_dialogues: int = 32
+    dimensions: int = Field(default=20, description="Even; less than the slow rotations of a head.")
+    vector_length: float = Field(default=0.8, description="Of a telling word.")
+
+
 class BaseRecipe(Section):
     """The language model over a frozen vision tower."""
 
@@ -69,12 +86,14 @@ class BaseRecipe(Section):
     batch_tokens: int = Field(description="Padded tokens a step and process.")
     easy_steps: int = Field(default=0, description="First steps, on the simplest exercises.")
     brief_steps: int = Field(default=0, description="First steps, on telling lines alone.")
+    brief_batch_tokens: int = Field(default=1600, description="As batch_tokens, in those steps.")
     short_steps: int = Field(description="First steps, on short dialogues.")
     text_weight: float = Field(default=0.3, description="Of predicting the dialogue's words.")
     line_weight: float = Field(default=1.0, description="Of the throw-away head on each line.")
     line_layer: int = Field(default=4, description="The head reads the output of this layer.")
     match_weight: float = Field(default=1.0, description="Of the throw-away pair of heads.")
     match_layer: int = 3
+    fixed_dimensions: int = Field(default=0, description="Of the embedding, kept as aligned.")
     evaluate_steps: int = 300
     evaluate_queries: int = 60
 
@@ -96,14 +115,14 @@ class AdapterRecipe(Section):
 
 
 Recipe = Annotated[
-    TokenizerRecipe | VisionRecipe | BaseRecipe | AdapterRecipe, Field(discriminator="kind")
+    TokenizerRecipe | VisionRecipe | AlignmentRecipe | BaseRecipe | AdapterRecipe,
+    Field(discriminator="kind"),
 ]
-_ADAPTER: TypeAdapter[TokenizerRecipe | VisionRecipe | BaseRecipe | AdapterRecipe] = TypeAdapter(
-    Recipe
-)
+AnyRecipe = TokenizerRecipe | VisionRecipe | AlignmentRecipe | BaseRecipe | AdapterRecipe
+_ADAPTER: TypeAdapter[AnyRecipe] = TypeAdapter(Recipe)
 
 
-def load(path: Path) -> TokenizerRecipe | VisionRecipe | BaseRecipe | AdapterRecipe:
+def load(path: Path) -> AnyRecipe:
     """Reads and checks a recipe."""
     return _ADAPTER.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
 

@@ -16,6 +16,10 @@ def run(path: Path) -> Path:
         from training import vision
 
         return vision.train(recipe)
+    if isinstance(recipe, recipes.AlignmentRecipe):
+        from training import alignment
+
+        return alignment.train(recipe)
     if isinstance(recipe, recipes.BaseRecipe):
         from training import base
 

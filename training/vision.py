@@ -120,14 +120,15 @@ def _greyed(patches: Tensor, count: int) -> Tensor:
 
 def _training_specs(recipe: VisionRecipe, step: int) -> list[PictureSpec]:
     rng = random.Random(f"vision/{recipe.seed}/{step}")
-    pairs = _training_pairs()
+    pairs = training_pairs()
     return [
         PictureSpec(*rng.choice(pairs), rng.randrange(10**6)) for _ in range(recipe.batch_pictures)
     ]
 
 
 @cache
-def _training_pairs() -> list[tuple[str, str]]:
+def training_pairs() -> list[tuple[str, str]]:
+    """Thing and colour, less the held-out combinations."""
     words = lexicon.load()
     return [
         (item, colour)
@@ -143,7 +144,7 @@ def _evaluate(sight: Sight, items: list[str], colours: list[str]) -> dict[str, f
     every = [(item, colour) for item in items for colour in colours]
     rare = [pair for pair in every if held_out(*pair)]
     shares = {}
-    for name, pairs in (("seen", _training_pairs()), ("held_out", rare)):
+    for name, pairs in (("seen", training_pairs()), ("held_out", rare)):
         rng = random.Random(f"vision/evaluate/{name}")
         specs = [PictureSpec(*rng.choice(pairs), -1 - rng.randrange(10**6)) for _ in range(256)]
         _, item_logits, colour_logits = sight(patchify(specs))
@@ -158,7 +159,7 @@ def _evaluate(sight: Sight, items: list[str], colours: list[str]) -> dict[str, f
 def _scale_merger(sight: Sight, rms: float) -> None:
     """Scales the merger's last layer so that picture tokens have the wanted size."""
     rng = random.Random("vision/scale")
-    specs = [PictureSpec(*rng.choice(_training_pairs()), rng.randrange(10**6)) for _ in range(256)]
+    specs = [PictureSpec(*rng.choice(training_pairs()), rng.randrange(10**6)) for _ in range(256)]
     features = picture_tokens(sight.visual, patchify(specs))
     last = sight.visual.merger.mlp[-1]
     factor = rms / features.pow(2).mean().sqrt()
