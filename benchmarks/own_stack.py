@@ -13,7 +13,7 @@ import yaml
 from colloquy.local.control import Stack
 from colloquy.profile import Profile
 
-READY_WITHIN_S = 600.0
+READY_WITHIN_S = 1_800.0
 
 
 @dataclass(frozen=True, slots=True)

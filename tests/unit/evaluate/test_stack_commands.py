@@ -6,9 +6,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from colloquy.contracts.fragments import (
+    FragmentSearchRequest,
+    FragmentSearchResponse,
+    SplitRequest,
+    SplitResponse,
+)
 from colloquy.servicekit.testing import serve_in_thread
 from training.evaluate import fragment, split
 
@@ -20,7 +26,13 @@ def everything(body: dict[str, Any]) -> dict[str, Any]:
     turns = body["dialogue"]["utterances"]
     pictures = [p for t in turns if isinstance(t["content"], list) for p in t["content"]]
     images = sum(part["type"] == "image_url" for part in pictures)
-    found = {"utterance_ids": list(range(len(turns))), "image_ids": list(range(images))}
+    found = {
+        "dialogue_id": None,
+        "utterance_ids": list(range(len(turns))),
+        "image_ids": list(range(images)),
+        "utterances": turns,
+        "scores": {"retrieval": None, "rerank": None, "final": None},
+    }
     return ENVELOPE | {"fragments": [found], "models": {"fragment": "fragment@9"}}
 
 
@@ -39,15 +51,22 @@ def gateway(answer: Answer, *, refusals: int = 0, status: int = 503) -> Iterator
     app = FastAPI()
     left = [refusals]
 
-    async def handle(request: Request) -> JSONResponse:
-        if left[0]:
-            left[0] -= 1
-            problem = {"title": "Too much", "detail": "come back", "request_id": "r-1"}
-            return JSONResponse(problem, status, headers={"retry-after": "0"})
-        return JSONResponse(answer(await request.json()))
+    def refusal() -> JSONResponse | None:
+        if not left[0]:
+            return None
+        left[0] -= 1
+        problem = {"title": "Too much", "detail": "come back", "request_id": "r-1"}
+        return JSONResponse(problem, status, headers={"retry-after": "0"})
 
-    app.add_api_route(fragment.PATH, handle, methods=["POST"])
-    app.add_api_route(split.PATH, handle, methods=["POST"])
+    # Both sides are held to the contracts, as the gateway's own routes are.
+    @app.post(fragment.PATH)
+    async def search(body: FragmentSearchRequest) -> FragmentSearchResponse:
+        return refusal() or FragmentSearchResponse.model_validate(answer(body.model_dump()))
+
+    @app.post(split.PATH)
+    async def divide(body: SplitRequest) -> SplitResponse:
+        return refusal() or SplitResponse.model_validate(answer(body.model_dump()))
+
     with serve_in_thread(app) as url:
         yield url
 
