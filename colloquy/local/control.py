@@ -23,6 +23,8 @@ _LOOK_AGAIN_S = 0.1
 _STOP_WITHIN_S = 60.0
 _KILL_WITHIN_S = 10.0
 _SAY_HELLO_WITHIN_S = 30.0
+# From the last process that runs to a stack that answers: first probes on a busy machine are slow.
+_READY_WITHIN_S = 180.0
 
 
 SUPERVISOR = (sys.executable, "-m", "colloquy.local", "--profile")
@@ -91,7 +93,7 @@ class Stack:
         Raises:
             StackFailed: it never will be; the message says why.
         """
-        silent_since = time.monotonic()
+        silent_since = running_since = time.monotonic()
         while True:
             state = self.state()
             if state is None:
@@ -105,7 +107,11 @@ class Stack:
             yield state
             if state.state == "ready":
                 return
-            silent_since = time.monotonic()
+            silent_since = now = time.monotonic()
+            if any(child.state != "ready" for child in state.children):
+                running_since = now
+            elif now - running_since > _READY_WITHIN_S:
+                raise StackFailed(f"everything runs, but it is not ready: {state.detail}")
             time.sleep(_LOOK_AGAIN_S)
 
     def stop(self) -> bool:
