@@ -37,6 +37,7 @@ _ANSWER_WITHIN_S = 3.0
 _DUMB_FOR_S = 15.0
 _ORPHAN_PATIENCE_S = 3.0
 _KILL_WITHIN_S = 5.0
+_VITAL_AFTER_S = 3.0
 _LOOK_AGAIN_S = 0.05
 
 
@@ -65,6 +66,7 @@ class Child:
         self.ready_since: float | None = None
         self.has_been_ready = False
         self._vital: set[Identity] = set()
+        self._bearers: dict[Identity, float] = {}
         self._on_change = on_change
         self._backoff = Backoff()
         self._run: _Run | None = None
@@ -134,11 +136,20 @@ class Child:
         if self.plan.vital is None:
             return
         lost = self._vital - self.known
-        fresh = self.known - self._vital - {self._run.identity}
         self._vital -= lost
-        self._vital |= {i for i in fresh if title_of(i.pid).startswith(self.plan.vital)}
+        self._learn_vital(self.plan.vital)
         if lost:
             self.restart("one of its processes died")
+
+    def _learn_vital(self, title: str) -> None:
+        """One must bear the title for a while: a process that is about to become another program
+        still bears its parent's."""
+        now = time.monotonic()
+        bearers = {one for one in self.known - self._vital if title_of(one.pid).startswith(title)}
+        self._bearers = {one: self._bearers.get(one, now) for one in bearers}
+        self._vital |= {
+            one for one, since in self._bearers.items() if now - since >= _VITAL_AFTER_S
+        }
 
     def reap(self) -> None:
         """Notices the end of the process. Its id stays taken until its family is gone too."""

@@ -50,6 +50,16 @@ def start_vital() -> None:
     subprocess.Popen(["VITAL::core", "-c", SLEEP], executable=sys.executable)
 
 
+def start_passer() -> None:
+    """As a server looks that starts another program: its child bears its title at first."""
+    code = (
+        "import subprocess\n"
+        "for _ in range(20):\n"
+        "    subprocess.run(['VITAL::passer', '0.4'], executable='/bin/sleep')\n"
+    )
+    subprocess.Popen([sys.executable, "-c", code])
+
+
 def start_escapee() -> None:
     """Forks twice with a session between, so that nothing but descent ties it to anybody."""
     if os.fork() == 0:
@@ -69,6 +79,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if "vital" in does:
         start_vital()
+    if "passer" in does:
+        start_passer()
     if "escapee" in does:
         start_escapee()
     Handler.red = tuple(one.removeprefix("red:") for one in does if one.startswith("red:"))

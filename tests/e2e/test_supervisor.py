@@ -106,10 +106,20 @@ def test_an_engine_that_loses_the_process_that_computes_is_started_again_whole(m
     first_family = family(processes(), before, ())
     cores = titled(first_family, "VITAL::")
     assert len(cores) == 1
-    time.sleep(2.5)  # long enough for the supervisor to have seen it
+    time.sleep(8.0)  # long enough for the supervisor to have seen it twice
     os.kill(cores.pop().pid, signal.SIGKILL)
     until(lambda: is_whole_again(stack, "engine-one", before), within_s=60)
     assert not living(first_family)
+
+
+def test_a_short_process_that_bears_the_title_is_not_missed(make: Make) -> None:
+    stack = make(engine_one=["vital", "passer"])
+    before = bring_up(stack)
+    time.sleep(8.0)
+    after = stack.state()
+    assert after is not None
+    assert [child.restarts for child in after.children] == [0, 0, 0]
+    assert after.children[0].pid == before.children[0].pid
 
 
 def test_what_a_killed_engine_leaves_alive_is_ended(make: Make) -> None:
