@@ -66,7 +66,9 @@ def test_answers_only_with_what_the_dialogue_has(settings: Settings, ref: str) -
         wait_for(lambda: ready(client), within_s=300)
         for count in (1, 12, 130):
             asked = body(count, image=ref, every=9) | {"query": "turn 3"}
-            answer = client.post("/v1/fragment", json=asked, timeout=200).json()
+            reply = client.post("/v1/fragment", json=asked, timeout=200)
+            assert reply.status_code == 200, reply.text
+            answer = reply.json()
             assert answer["model"] == "fragment@1"
             assert set(answer["utterance_ids"]) <= set(range(count))
             assert set(answer["image_ids"]) <= set(range(count // 9))
