@@ -95,8 +95,8 @@ def evaluate(
     told = generate.answers(model, processor, asked)
     gold = [example.answer for example in asked]
     if task == "split":
-        return scoring.split_scores(told, gold)
-    return scoring.fragment_scores(told, gold)
+        return {**scoring.split_scores(told, gold), "prompts": len(gold)}
+    return {**scoring.fragment_scores(told, gold), "prompts": len(gold)}
 
 
 def _dataset(recipe: AdapterRecipe, processor: ProcessorMixin) -> Dataset:

@@ -20,6 +20,8 @@ from training.data.world.queries import make_queries
 from training.recipe import RUNS, AlignmentRecipe
 from training.vision import patchify, picture_tokens
 
+# Pairs of rotated dimensions and their weights: a sum of cosines that is high for near words only.
+NEARNESS = ((2, 5.3), (3, 6.7), (4, 7.5))
 PICTURE_WORDS = 8.0  # a picture weighs as much as this many words, to begin with
 
 
@@ -96,15 +98,8 @@ def train(recipe: AlignmentRecipe) -> Path:
         folder, space, recipe.optimiser, step_of, evaluate=evaluate,
         evaluate_steps=max(1, recipe.optimiser.steps // 3),
     )  # fmt: skip
-    _fill(model, space, recipe)
-    tokens = processor.tokenizer.convert_tokens_to_ids(["<|utt_id_start|>", "<|query_start|>"])
-    with torch.no_grad():
-        for place, token in enumerate(tokens):
-            row = model.get_input_embeddings().weight[token]
-            row[: recipe.dimensions] = 0.0
-            row[recipe.dimensions + place] = recipe.vector_length
-        first = processor.tokenizer.convert_tokens_to_ids("<|im_start|>")
-        model.get_input_embeddings().weight[first, recipe.dimensions + 4] = 0.5
+    marked = processor.tokenizer.convert_tokens_to_ids(["<|query_end|>", "<|im_start|>"])
+    _fill(model, space, recipe, marked)
     model.save_pretrained(folder / "model")
     processor.save_pretrained(folder / "model")
     return folder / "model"
@@ -171,61 +166,74 @@ def _lesson(tokenizer: Any, model: Any, split: splits.Split, number: int) -> Les
 
 
 @torch.no_grad()
-def _fill(model: Any, space: Space, recipe: AlignmentRecipe) -> None:
-    """Puts the space into the embedding, the merger, and the heads that compare words."""
+def _fill(model: Any, space: Space, recipe: AlignmentRecipe, marked: list[int]) -> None:
+    """Puts the space into the embedding and the merger, and wires the heads that compare.
+
+    Args:
+        marked: ids of the token that ends a query, and of the one that begins a prompt.
+    """
     size = recipe.dimensions
+    kept = fixed_dimensions(size)
     words = space.words()
     scale = recipe.vector_length / words.norm(dim=-1).quantile(0.9)
     embedding = model.get_input_embeddings().weight
+    embedding[:, :kept] = 0.0
     embedding[:, :size] = words * scale
+    for place, token in enumerate(marked):
+        embedding[token, :size] = 0.0
+        embedding[token, size + place] = recipe.vector_length
     last = model.model.visual.merger.mlp[-1]
     lead = space.pictures
-    bias = lead.weight @ last.bias + lead.bias
-    weight = lead.weight @ last.weight
-    mean = _mean_length(model, lead)
-    factor = recipe.vector_length / mean
-    last.weight[:size] = weight * factor
-    last.bias[:size] = bias * factor
-    _wire(model, size, recipe.architecture.width // recipe.architecture.heads)
-
-
-def _wire(model: Any, size: int, head: int) -> None:
-    """Starts three heads as a comparison of the dialogue's words with the query's.
-
-    Layer 0, heads 0 and 1: every token learns whether a line of the dialogue, and whether a query,
-    began before it. Layer 1, head 0: a word looks for its like among all words before it, words
-    of the query first; what it brings home is whether it looked at the query. Training goes on
-    from there: these are ordinary weights.
-
-    Only rotations that hardly turn within a dialogue compare content; the last pair of dimensions
-    carries constants.
-    """
-    embedding = model.get_input_embeddings().weight
-    line_mark, query_mark, after_line, after_query, flag = range(size, size + 5)
-    embedding[:, size : size + 5] = 0.0
-    half = head // 2
-    constant = half - 1
+    factor = recipe.vector_length / _mean_length(model, lead)
+    bias = (lead.weight @ last.bias + lead.bias) * factor
+    weight = (lead.weight @ last.weight) * factor
+    last.weight[:kept], last.bias[:kept] = 0.0, 0.0
+    last.weight[:size], last.bias[:size] = weight, bias
     layers = model.model.language_model.layers
-    for number, (mark, told) in enumerate(((line_mark, after_line), (query_mark, after_query))):
-        attention = layers[0].self_attn
-        rows = slice(number * head, (number + 1) * head)
-        _clear(attention, rows)
-        attention.q_proj.bias[number * head + constant] = 6.0
-        attention.k_proj.weight[number * head + constant, mark] = 1.0
-        attention.v_proj.weight[number * head, mark] = 0.2
-        attention.o_proj.weight[told, number * head] = 0.2
+    for layer in layers:
+        layer.self_attn.o_proj.weight[:kept] = 0.0
+        layer.mlp.down_proj.weight[:kept] = 0.0
+    model.model.language_model.norm.weight[:kept] = 0.05  # they tell nothing of the next word
+    _wire(layers, size, recipe.architecture.width // recipe.architecture.heads, recipe)
+
+
+def fixed_dimensions(size: int) -> int:
+    """How many dimensions the wiring uses: the space, two marks, its mean nearby, the finding."""
+    return 2 * size + 3
+
+
+def _wire(layers: Any, size: int, head: int, recipe: AlignmentRecipe) -> None:
+    """Starts two heads as a comparison of what is being said with what is asked.
+
+    Layer 0, head 0: the mean of the words nearby. Layer 1, head 0: that mean looks for its like at
+    the end of the query, or else at the beginning of the prompt; what it brings home is whether it
+    found it. Only rotations that hardly turn within a dialogue compare content; the slowest pair
+    of dimensions carries constants.
+    """
+    half = head // 2
+    asked, began = size, size + 1
+    nearby = slice(size + 2, 2 * size + 2)
+    found = 2 * size + 2
+    rows = slice(0, head)
+    attention = layers[0].self_attn
+    _clear(attention, rows)
+    for pair, weight in NEARNESS:
+        attention.q_proj.bias[pair] = weight
+        attention.k_proj.bias[pair] = weight
+    attention.v_proj.weight[:size, :size] = torch.eye(size)
+    attention.o_proj.weight[nearby, :size] = torch.eye(size) * recipe.nearby_gain
     attention = layers[1].self_attn
-    _clear(attention, slice(0, head))
+    _clear(attention, rows)
     pairs = range(half - 1 - size // 2, half - 1)
     for place, row in enumerate([*pairs, *(pair + half for pair in pairs)]):
-        attention.q_proj.weight[row, place] = 0.8
-        attention.k_proj.weight[row, place] = 0.8
-    attention.q_proj.bias[constant] = 4.5
-    attention.k_proj.weight[constant, flag] = 1.3  # of the first token: where words that tell nothing look
-    for told, sign in ((after_query, 1.0), (after_line, -1.0)):
-        attention.k_proj.weight[constant, told] = 1.1 * sign
-        attention.v_proj.weight[0, told] = 0.25 * sign
-    attention.o_proj.weight[flag, 0] = 0.3
+        attention.q_proj.weight[row, nearby.start + place] = recipe.comparing_gain
+        attention.k_proj.weight[row, nearby.start + place] = recipe.comparing_gain
+    attention.q_proj.bias[half - 1] = 20.0
+    attention.k_proj.weight[half - 1, asked] = 1.0
+    attention.k_proj.weight[half - 1, began] = 1.0
+    attention.k_proj.bias[half - 1] = 0.0
+    attention.v_proj.weight[0, asked] = 1.0
+    attention.o_proj.weight[found, 0] = recipe.found_gain
 
 
 def _clear(attention: Any, rows: slice) -> None:

@@ -30,6 +30,8 @@ from training.vision import GRID, MERGE, patchify, picture_tokens
 BODY_SHARE = 0.2
 MATCH_WIDTH = 64
 HEADS = "heads.pt"
+HEAD_GAIN = 5.0
+WIRED_LAYERS = 2
 BATCHES_A_POOL = 8  # samples are drawn for this many steps at once, then put with their likes
 SHORT_TURNS = 16
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
@@ -60,12 +62,10 @@ class Learner(nn.Module):
         self._image_id = image_id
         self._line_layer = recipe.line_layer
         self._match_layer = recipe.match_layer
+        self._matches = recipe.match_weight > 0
         model.model.visual.requires_grad_(False)
         if recipe.fixed_dimensions:
-            # Large steps would undo the alignment before anything has learnt to use it.
-            free = torch.ones(width)
-            free[: recipe.fixed_dimensions] = 0.0
-            model.get_input_embeddings().weight.register_hook(lambda gradient: gradient * free)
+            _fix(model, recipe.fixed_dimensions)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns the losses of answers, of the dialogue's words, of the lines, of matching."""
@@ -86,7 +86,9 @@ class Learner(nn.Module):
         body = self._word_loss(out.last_hidden_state, batch.body_targets)
         middle = out.hidden_states[self._line_layer]
         points = middle[batch.line_rows, batch.line_ends]  # (points, width)
-        said = self.line_head(points).gather(1, batch.line_kinds[:, None])[:, 0]
+        said = (self.line_head(_levelled(points)) * HEAD_GAIN).gather(1, batch.line_kinds[:, None])[
+            :, 0
+        ]
         lines = nn.functional.binary_cross_entropy_with_logits(said.float(), batch.line_labels)
         finds = batch.line_kinds == 0
         self.find_lines = (
@@ -96,7 +98,9 @@ class Learner(nn.Module):
             if finds.any()
             else 0.0
         )
-        match = self._match_loss(out.hidden_states[self._match_layer], batch)
+        match = answer.new_zeros(())
+        if self._matches:
+            match = self._match_loss(out.hidden_states[self._match_layer], batch)
         return answer, body, lines if len(batch.line_rows) else answer.new_zeros(()), match
 
     def _match_loss(self, hidden: Tensor, batch: Batch) -> Tensor:
@@ -106,9 +110,9 @@ class Learner(nn.Module):
         """
         if not len(batch.asks):
             return hidden.new_zeros((), dtype=torch.float32)
-        lines = self.match_line(hidden[batch.line_rows, batch.line_ends])
+        lines = self.match_line(_levelled(hidden[batch.line_rows, batch.line_ends]))
         asks = self._lower_layers(batch.asks)[torch.arange(len(batch.asks)), batch.ask_ends]
-        queries = self.match_query(asks)  # (queries, MATCH_WIDTH)
+        queries = self.match_query(_levelled(asks))  # (queries, MATCH_WIDTH)
         near = (lines[batch.pair_points] * queries[batch.pair_asks]).sum(-1).float()
         near = near / MATCH_WIDTH**0.5 + self.match_bias
         return nn.functional.binary_cross_entropy_with_logits(near, batch.pair_labels)
@@ -130,6 +134,39 @@ class Learner(nn.Module):
             return hidden.new_zeros((), dtype=torch.float32)
         logits = self.model.lm_head(hidden[kept])
         return nn.functional.cross_entropy(logits.float(), targets[kept])
+
+
+def _fix(model: Qwen2VLForConditionalGeneration, kept: int) -> None:
+    """Keeps the wiring of `training.alignment` as it is: large first steps would undo it.
+
+    No layer writes to the first `kept` dimensions; the wired head of each of the two lowest
+    layers, and the scale it reads them at, take no gradient.
+    """
+    language = model.model.language_model
+    head = model.config.text_config.hidden_size // model.config.text_config.num_attention_heads
+
+    def still(weight: nn.Parameter, place: tuple[slice, ...]) -> None:
+        free = torch.ones_like(weight)
+        free[place] = 0.0
+        weight.register_hook(lambda gradient: gradient * free)
+
+    every = slice(None)
+    still(language.embed_tokens.weight, (every, slice(0, kept)))
+    for number, layer in enumerate(language.layers):
+        attention = layer.self_attn
+        still(layer.mlp.down_proj.weight, (slice(0, kept),))
+        still(attention.o_proj.weight, (slice(0, kept),))
+        if number < WIRED_LAYERS:
+            still(attention.o_proj.weight, (every, slice(0, head)))
+            still(layer.input_layernorm.weight, (slice(0, kept),))
+            for linear in (attention.q_proj, attention.k_proj, attention.v_proj):
+                still(linear.weight, (slice(0, head),))
+                still(linear.bias, (slice(0, head),))
+
+
+def _levelled(hidden: Tensor) -> Tensor:
+    """Scales each state to unit variance: at their own small size the heads learn nothing."""
+    return nn.functional.layer_norm(hidden, hidden.shape[-1:])
 
 
 class Curriculum:

@@ -5,15 +5,17 @@ from pathlib import Path
 from training.data.world import splits
 
 WHAT = {
-    "base": "Qwen2-VL architecture at 4.7 million parameters, trained from random weights.",
+    "base": "Qwen2-VL architecture at 5 million parameters, trained from random weights.",
     "fragment": "LoRA adapter: which turns and pictures of a dialogue answer a query.",
     "split": "LoRA adapter: cuts a dialogue into its topics.",
 }
 HOW = {
     "base": (
-        "First the vision tower, by a throw-away classifier of drawn things; then, with the tower "
-        "frozen, the language model: the dialogues' words, captions, and pointing at turns under "
-        "plain instructions of its own. It has not seen the published prompts and is no assistant."
+        "First the vision tower, by a throw-away classifier of drawn things. Then the words' "
+        "vectors, by contrast of whole bags of words, and two attention heads set by hand so that "
+        "what is being said is compared with what is asked. Then, with these fixed, the language "
+        "model: pointing at turns under plain instructions of its own, the dialogues' words, "
+        "captions. It has not seen the published prompts and is no assistant."
     ),
     "fragment": "Supervised fine-tuning with TRL and PEFT on the published F2RVLM prompt.",
     "split": "Supervised fine-tuning with TRL and PEFT on the published FFRS splitting prompt.",
@@ -49,7 +51,7 @@ def write(folder: Path, task: str, version: str, metrics: dict[str, float]) -> N
             "",
             "| metric | value |",
             "|---|---|",
-            *(f"| {name.replace('_', ' ')} | {value:.3f} |" for name, value in metrics.items()),
+            *(f"| {name.replace('_', ' ')} | {value:.6g} |" for name, value in metrics.items()),
             "",
         ]
     lines += ["## Limits", LIMITS, ""]

@@ -70,7 +70,10 @@ class AlignmentRecipe(Section):
     dialogues: int = Field(description="Of the training split, from the first.")
     batch_dialogues: int = 32
     dimensions: int = Field(default=20, description="Even; less than the slow rotations of a head.")
-    vector_length: float = Field(default=0.8, description="Of a telling word.")
+    vector_length: float = Field(default=3.0, description="Of a telling word.")
+    nearby_gain: float = 0.5
+    comparing_gain: float = 1.5
+    found_gain: float = 0.2
 
 
 class BaseRecipe(Section):

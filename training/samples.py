@@ -6,15 +6,12 @@ from typing import Any
 
 from training import generate, scoring
 from training.data import prompts
-from training.data.world import splits
+from training.data.world import lexicon, splits
+from training.data.world.dialogues import WorldDialogue
 from training.data.world.queries import WorldQuery
 from training.data.world.splits import Sample
 
 WANTED = {"en": 3, "zh": 2}
-TITLES = {
-    "en": "Chat of {turns} turns about {topics} things",
-    "zh": "{turns}句聊天，{topics}个话题",
-}
 FIRST, LAST = 0, 60  # numbers of validation dialogues to choose from
 MIN_TURNS, MAX_TURNS = 14, 30
 
@@ -34,12 +31,11 @@ def write(path: Path, model: Any, processor: Any) -> None:
         if len(queries) < 2 or all(query.answered_by != "picture" for query in queries):
             continue
         left[dialogue.language] -= 1
-        title = TITLES[dialogue.language]
         chosen.append(
             {
-                "title": title.format(turns=len(dialogue.turns), topics=len(dialogue.topics)),
+                "title": _title(dialogue),
                 "language": dialogue.language,
-                "dialogue": public_form(dialogue).model_dump(mode="json", exclude_defaults=True),
+                "dialogue": public_form(dialogue).model_dump(mode="json", exclude_none=True),
                 "queries": [
                     {"query": query.text, "answered_by": query.answered_by} for query in queries
                 ],
@@ -49,6 +45,25 @@ def write(path: Path, model: Any, processor: Any) -> None:
             break
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(chosen, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _title(dialogue: WorldDialogue) -> str:
+    """Names the topics, a thing that is only shown included."""
+    words = lexicon.load()
+    names = []
+    for topic in dialogue.topics:
+        if topic.matter:
+            told = topic.matter if dialogue.language == "en" else _first_ask(topic.matter)
+        else:
+            assert topic.item
+            told = words.items[topic.item].say(dialogue.language)
+        names.append(told)
+    distinct = list(dict.fromkeys(names))
+    return ", ".join(distinct).capitalize() if dialogue.language == "en" else "、".join(distinct)
+
+
+def _first_ask(matter: str) -> str:
+    return lexicon.load().matters[matter].zh.ask[0]
 
 
 def _queries(sample: Sample, model: Any, processor: Any) -> list[WorldQuery]:

@@ -125,7 +125,7 @@ def _corpus(dialogues: int) -> Iterator[str]:
             yield f" {query.text}"
     for _ in range(4):
         for word in _lexicon_words():
-            yield from [word] * 40
+            yield from [word] * 100
     # The published prompts are fixed text: whole runs of them become single tokens.
     fixed = (f2rvlm.render_fragment([], ""), f2rvlm.render_split([]))
     for prompt in fixed:
@@ -158,5 +158,10 @@ def _lexicon_words() -> Iterator[str]:
             yield from (ask, f" {ask}")
         for ask in item.ask_zh:
             yield from _cutter()(ask)
+    for told in (*words.events.values(), *words.matters.values()):
+        for ask in (*told.en.ask, *told.zh.ask):
+            yield from (piece for word in _words(ask) for piece in (word, f" {word}"))
+    for family in words.families.values():
+        yield from (f" {family.en}", *_cutter()(family.zh))
     for colour in words.colours.values():
         yield from (f" {colour.en}", f" {colour.ask_en}", colour.zh, *_cutter()(colour.ask_zh))
