@@ -10,7 +10,8 @@ from colloquy.cli.failure import CommandFailed
 from colloquy.local.control import Stack
 
 KEY_VARIABLE = "COLLOQUY_API_KEY"
-_LONGEST_S = 330.0
+_LONGEST_S = 930.0
+_MOST_FAULTS = 3
 
 
 class Gateway:
@@ -68,7 +69,8 @@ def _words(answer: httpx.Response) -> str:
         )
     except (ValueError, KeyError, TypeError):
         return f"the gateway answered {answer.status_code}"
-    faults = [f"{fault['at']}: {fault['why']}" for fault in problem.get("faults") or []]
+    told = (problem.get("faults") or [])[:_MOST_FAULTS]
+    faults = [f"{fault['at']}: {fault['why']}" for fault in told]
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         faults.append(f"the key is read from {KEY_VARIABLE}")
     if wait := answer.headers.get("retry-after"):
