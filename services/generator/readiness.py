@@ -17,7 +17,13 @@ _log = logging.getLogger("generator.readiness")
 _FIRST_PROBE_S = 90.0
 _LOOK_S = 1.0
 _GRACE_S = 1.5
-_PROGRESS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
+# All of them come from the engine's core with each step that it has computed.
+_PROGRESS = (
+    "vllm:prompt_tokens_total",
+    "vllm:generation_tokens_total",
+    "vllm:kv_cache_usage_perc",
+    "vllm:num_requests_running",
+)
 
 
 class EngineWatch:
@@ -58,7 +64,7 @@ class EngineWatch:
         self._stuck_after_s = stuck_after_s
         self._changed = changed
         self._answered_at = float("-inf")
-        self._tokens = 0.0
+        self._progress: list[float | None] = []
         self._problem: str | None = "not probed yet"
         self._down = asyncio.Event()
         self._down.set()
@@ -138,13 +144,13 @@ class EngineWatch:
         self.succeeded()
 
     async def _advanced(self) -> bool:
-        """Whether the engine has computed tokens since this was asked last."""
+        """Whether the engine has computed anything since this was asked last."""
         try:
             counters = await self._within(_LOOK_S, self._client.counters())
         except (TimeoutError, ServiceError, ValueError):
             return False
-        before, self._tokens = self._tokens, sum(counters.get(name, 0.0) for name in _PROGRESS)
-        return self._tokens != before
+        before, self._progress = self._progress, [counters.get(name) for name in _PROGRESS]
+        return self._progress != before
 
     async def _within(self, limit_s: float, work: Awaitable[_Result]) -> _Result:
         async with asyncio.timeout(limit_s):

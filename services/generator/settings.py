@@ -21,7 +21,7 @@ class Tuning(Section):
     probe_every_s: float = Field(default=1.0, gt=0, description="How often an engine is probed.")
     probe_timeout_s: float = Field(default=2.5, gt=0, description="A slower probe has failed.")
     stuck_after_s: float = Field(
-        default=20.0, gt=0, description="A silent engine is given up, and who waits sent away."
+        default=45.0, gt=0, description="A silent engine is given up, and who waits sent away."
     )
     foreign_probe_every_s: float = Field(
         default=15.0, gt=0, description="Of somebody else's server, which may charge for it."

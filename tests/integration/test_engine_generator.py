@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from colloquy.media.blobs import BlobStore
 from colloquy.profile import Task, VllmEngine
-from services.generator.settings import EngineBinding, Settings
+from services.generator.settings import EngineBinding, Settings, Tuning
 from tests.integration.generator.stack import HOP, dialogue, serving, wait_for
 from tests.integration.questions import picture, png
 from tests.live_engine import LiveEngine
@@ -43,6 +43,7 @@ def settings(engine: LiveEngine, registry: Path, tmp_path: Path) -> Settings:
         blobs=tmp_path / "blobs",
         blob_key=SecretStr(BLOB_KEY),
         hop_secret=SecretStr(HOP),
+        tuning=Tuning(stuck_after_s=15.0),
     )
 
 
@@ -62,6 +63,8 @@ def body(count: int, **more: Any) -> dict[str, Any]:
 
 
 def test_answers_only_with_what_the_dialogue_has(settings: Settings, ref: str) -> None:
+    patient = settings.tuning.model_copy(update={"stuck_after_s": 120.0})
+    settings = settings.model_copy(update={"tuning": patient})
     with serving(settings, wait_ready=False) as client:
         wait_for(lambda: ready(client), within_s=300)
         for count in (1, 12, 130):
