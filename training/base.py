@@ -35,13 +35,17 @@ WIRED_LAYERS = 2
 BATCHES_A_POOL = 8  # samples are drawn for this many steps at once, then put with their likes
 SHORT_TURNS = 16
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
-EARLY: dict[Exercise, float] = {
+EASY: dict[Exercise, float] = {
     "find": 0.35, "topics": 0.1, "speaker": 0.15, "word": 0.15, "pictures": 0.05, "thing": 0.1,
     "caption": 0.1,
 }  # fmt: skip
-LATE: dict[Exercise, float] = {
+FIND: dict[Exercise, float] = {
     "find": 0.74, "topics": 0.13, "speaker": 0.01, "word": 0.02, "pictures": 0.01, "thing": 0.05,
     "caption": 0.04,
+}  # fmt: skip
+POINT: dict[Exercise, float] = {
+    "find": 0.56, "topics": 0.14, "speaker": 0.12, "word": 0.08, "pictures": 0.03, "thing": 0.04,
+    "caption": 0.03,
 }  # fmt: skip
 
 
@@ -189,7 +193,8 @@ class Curriculum:
         rng = random.Random(f"base/{self._recipe.seed}/{pool}")
         first_step = pool * BATCHES_A_POOL // self._recipe.processes
         short = first_step < self._recipe.short_steps
-        mixture = EARLY if first_step < self._recipe.easy_steps else LATE
+        usual = FIND if self._recipe.mixture == "find" else POINT
+        mixture = EASY if first_step < self._recipe.easy_steps else usual
         is_brief = first_step < self._recipe.brief_steps
         tokens = self._recipe.brief_batch_tokens if is_brief else self._recipe.batch_tokens
         budget = tokens * BATCHES_A_POOL

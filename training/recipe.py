@@ -91,6 +91,9 @@ class BaseRecipe(Section):
     brief_steps: int = Field(default=0, description="First steps, on telling lines alone.")
     brief_batch_tokens: int = Field(default=1600, description="As batch_tokens, in those steps.")
     short_steps: int = Field(description="First steps, on short dialogues.")
+    mixture: Literal["find", "point"] = Field(
+        default="find", description="Of exercises, after the easy steps."
+    )
     text_weight: float = Field(default=0.3, description="Of predicting the dialogue's words.")
     line_weight: float = Field(default=1.0, description="Of the throw-away head on each line.")
     line_layer: int = Field(default=4, description="The head reads the output of this layer.")

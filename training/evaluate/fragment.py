@@ -21,7 +21,7 @@ from training.evaluate.fragment_metrics import Chosen
 from training.evaluate.fragment_tables import show
 from training.evaluate.latency import milliseconds
 from training.evaluate.provenance import provenance
-from training.evaluate.stack import Ask, Reply, Stack, chosen_profile, gateway_url
+from training.evaluate.stack import DEADLINE_MS, Ask, Reply, Stack, chosen_profile, gateway_url
 
 TASK = "fragment"
 PATH = "/v1/fragments/search"
@@ -86,7 +86,9 @@ def versions_of(replies: Sequence[Reply]) -> dict[str, str]:
 
 
 def _ask(question: Question) -> Ask:
-    body = FragmentSearchRequest(query=question.query.text, dialogue=question.case.dialogue)
+    body = FragmentSearchRequest(
+        query=question.query.text, dialogue=question.case.dialogue, timeout_ms=DEADLINE_MS
+    )
     return Ask(f"{question.case.world.id}, query {question.query.text!r}", PATH, body)
 
 

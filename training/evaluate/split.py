@@ -17,7 +17,7 @@ from training.evaluate.cases import WorldCase
 from training.evaluate.fragment import versions_of
 from training.evaluate.latency import milliseconds
 from training.evaluate.provenance import provenance
-from training.evaluate.stack import Ask, Stack, chosen_profile, gateway_url
+from training.evaluate.stack import DEADLINE_MS, Ask, Stack, chosen_profile, gateway_url
 from training.evaluate.tables import plain_table, print_tables
 
 PATH = "/v1/fragments/split"
@@ -37,7 +37,10 @@ async def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     profile = chosen_profile(args.profile)
     cases = [WorldCase(entry.dialogue) for entry in splits.load(args.split)][: args.limit]
     stack = Stack(args.url or gateway_url(profile), key=args.key, concurrency=args.concurrency)
-    asks = [Ask(case.world.id, PATH, SplitRequest(dialogue=case.dialogue)) for case in cases]
+    asks = [
+        Ask(case.world.id, PATH, SplitRequest(dialogue=case.dialogue, timeout_ms=DEADLINE_MS))
+        for case in cases
+    ]
     replies = await stack.ask_all(asks, label="splitting")
     predicted = [
         starts([fragment["utterance_ids"] for fragment in reply.body["fragments"]])

@@ -15,8 +15,10 @@ from colloquy.contracts.contract import Contract
 from colloquy.profile import Profile
 
 CONCURRENCY = 8
-TIMEOUT_S = 120.0
-PATIENCE_S = 180.0
+DEADLINE_MS = 300_000
+"""Asked of the stack: how right it is does not depend on how busy the machine is."""
+TIMEOUT_S = 330.0
+PATIENCE_S = 600.0
 """How long a stack that says 429 or 503 is asked again: an engine may be coming back."""
 
 
