@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from colloquy.engine.client import EngineClient
-from colloquy.engine.requests import Generation
+from colloquy.engine.requests import Generation, GenerationRequest
 from colloquy.profile import Profile, Task
 from colloquy.protocols.f2rvlm import Malformed, parse_answer
+from colloquy.servicekit.problems import Overloaded, Unavailable
 from training.evaluate.cases import Question
 from training.evaluate.direct import engine_client, fragment_request, served_name
 from training.evaluate.fragment_metrics import Chosen, micro
 
 CONCURRENCY = 8
 SUBSET = 120
+TRIES = 10
+WAIT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ async def measure(
     step = max(1, len(questions) // SUBSET)
     subset = questions[::step][:SUBSET]
     async with engine_client(profile, task) as client:
-        model = await served_name(client, version)
+        model = await served_name(client, version)  # fails at once where there is no engine
         return {
             "with grammar": await _form(client, subset, task, model, grammar=True),
             "without grammar": await _form(client, subset, task, model, grammar=False),
@@ -58,7 +61,8 @@ async def _form(
 
     async def one(question: Question) -> Generation:
         async with places:
-            return await client.generate(fragment_request(question, task, model, grammar=grammar))
+            request = fragment_request(question, task, model, grammar=grammar)
+            return await _patiently(client, request)
 
     answers = await asyncio.gather(*(one(question) for question in questions))
     read = [_strict(question, answer) for question, answer in zip(questions, answers, strict=True)]
@@ -71,6 +75,16 @@ async def _form(
         well_formed=sum(predicted is not None for predicted in read) / len(read),
         joint_f1=round(micro(judged).joint.f1, 4),
     )
+
+
+async def _patiently(client: EngineClient, request: GenerationRequest) -> Generation:
+    """Asks again while the engine is out of reach: on a busy machine that means little."""
+    for _ in range(TRIES - 1):
+        try:
+            return await client.generate(request)
+        except (Unavailable, Overloaded):
+            await asyncio.sleep(WAIT_S)
+    return await client.generate(request)
 
 
 def _strict(question: Question, answer: Generation) -> Chosen | None:
