@@ -132,8 +132,9 @@ class EngineClient:
         await self._wire.post_for_text("/v1/unload_lora_adapter", {"lora_name": name})
 
     async def models(self) -> list[EngineModel]:
-        answer = (await self._wire.get("/v1/models")).json()
+        reply = await self._wire.get("/v1/models")
         try:
+            answer = reply.json()
             return [
                 EngineModel(
                     name=str(card["id"]),
@@ -143,7 +144,7 @@ class EngineClient:
                 )
                 for card in answer["data"]
             ]
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UpstreamFailed("the engine's list of models has another form") from error
 
     async def ping(self, model: str) -> None:

@@ -126,6 +126,10 @@ class EngineWatch:
             self._is_silent("the engine does not answer in time")
         except ServiceError as error:
             self._went_down(error.detail)
+        except Exception:  # noqa: BLE001 - the last resort of a loop that must not end
+            # Whatever it was, an engine that is no longer probed would be red for ever.
+            _log.exception("a probe failed in an unexpected way")
+            self._went_down("the engine cannot be probed")
 
     async def _probe(self) -> None:
         ping = asyncio.ensure_future(self._client.ping(self._model))
