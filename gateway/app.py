@@ -50,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
         registry=registry,
         hop_secret=None,
         max_body_bytes=settings.max_body_bytes,
+        max_bodies_bytes=settings.max_bodies_bytes,
         default_deadline_ms=settings.max_timeout_ms,  # bounds bodies that never end
         metrics_route=False,
         middleware=[Middleware(OwnPageOnly)],

@@ -38,6 +38,9 @@ class Knobs(_Section):
         default=300_000, gt=0, description="A longer `timeout_ms` is shortened to it."
     )
     max_body_bytes: int = Field(default=64 * 2**20, gt=0, description="Of a request, pictures in.")
+    max_bodies_bytes: int = Field(
+        default=512 * 2**20, gt=0, description="Of all requests under way together; more get 503."
+    )
     max_turns: int = Field(default=1_000, gt=0, description="Of one dialogue in a request.")
     max_running: int = Field(
         default=128, gt=0, description="Requests under way, of all tenants; more get 503."
@@ -52,6 +55,12 @@ class Knobs(_Section):
     def default_is_within_the_bound(self) -> Self:
         if self.default_timeout_ms > self.max_timeout_ms:
             raise ValueError("default_timeout_ms must not be above max_timeout_ms")
+        return self
+
+    @model_validator(mode="after")
+    def one_body_fits(self) -> Self:
+        if self.max_body_bytes > self.max_bodies_bytes:
+            raise ValueError("max_body_bytes must not be above max_bodies_bytes")
         return self
 
     @property

@@ -12,7 +12,7 @@ from training import run
 from training.export import RECIPES, Plan, export
 from training.recipe import RUNS, file_hash
 
-STAGES = ("tokenizer", "vision", "alignment", "lines", "base", "fragment", "split")
+STAGES = ("tokenizer", "vision", "alignment", "lines", "points", "base", "fragment", "split")
 DONE = "done.json"
 
 

@@ -191,7 +191,10 @@ class EngineClient:
         except CacheMiss:
             self._pictures.forget(keys)
             body, keys = self._body(request, PictureMemory())
-            answer = await self._wire.post("/v1/chat/completions", body | options)
+            try:
+                answer = await self._wire.post("/v1/chat/completions", body | options)
+            except CacheMiss as error:
+                raise UpstreamFailed("the engine loses pictures that it was just sent") from error
         self._pictures.learn(keys)
         return answer
 

@@ -14,7 +14,7 @@ class CannotStart(Exception):
 
 
 def engine_command(profile: Profile, name: str, engine: VllmEngine, socket: Path) -> list[str]:
-    """Raises CannotStart: vLLM is not installed, or there is no such model."""
+    """Raises CannotStart: vLLM is not installed, there is no such model, or it is not whole."""
     if find_spec("vllm") is None:
         raise CannotStart(
             f"engines/{name}: vLLM is not installed; `make setup` installs the CPU build, "
@@ -49,7 +49,7 @@ def engine_command(profile: Profile, name: str, engine: VllmEngine, socket: Path
     return command
 
 
-def engine_environment(profile: Profile, name: str, engine: VllmEngine) -> dict[str, str]:
+def engine_environment(profile: Profile, engine: VllmEngine) -> dict[str, str]:
     """Beside the supervisor's own: where its sockets lie, no telemetry, the CPU's share."""
     environment = {
         "VLLM_RPC_BASE_PATH": str(profile.run_dir),
@@ -60,7 +60,7 @@ def engine_environment(profile: Profile, name: str, engine: VllmEngine) -> dict[
     }
     if engine.max_adapters:
         environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
-    if isinstance(model_of(profile, name, engine), Path):
+    if _is_here(profile, engine):
         environment |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     if engine.device == "cpu":
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(engine.kv_cache_gib)
@@ -82,15 +82,29 @@ def model_of(profile: Profile, name: str, engine: VllmEngine) -> Path | str:
     A name with `@` is a checkpoint. One with a slash is a folder if there is one, else a hub name.
     """
     wanted = engine.model
-    folder = profile.root / Path(wanted).expanduser()
-    if "@" not in wanted and (folder / "config.json").is_file():
+    if folder := _plain_folder(profile, engine):
         return folder
     if "/" in wanted:
         if wanted.startswith(("/", "./", "../", "~")) or wanted.count("/") != 1:
             raise CannotStart(f"engines/{name}/model: `{wanted}` is not a folder with a model")
         return wanted
+    registry = Registry(profile.registry_dirs)
     try:
-        return Registry(profile.registry_dirs).resolve(wanted).folder
+        checkpoint = registry.resolve(wanted)
+        # An engine believes what it loads, and nothing it answers shows a changed weight.
+        registry.verify(checkpoint)
+        return checkpoint.folder
     except (CheckpointMissing, CheckpointBroken) as error:
         where = ", ".join(str(place) for place in profile.registry)
         raise CannotStart(f"engines/{name}/model: {error} (looked in {where})") from error
+
+
+def _plain_folder(profile: Profile, engine: VllmEngine) -> Path | None:
+    folder = profile.root / Path(engine.model).expanduser()
+    is_model = "@" not in engine.model and (folder / "config.json").is_file()
+    return folder if is_model else None
+
+
+def _is_here(profile: Profile, engine: VllmEngine) -> bool:
+    """Whether the model lies on this machine, so that the engine need not ask a hub."""
+    return "/" not in engine.model or _plain_folder(profile, engine) is not None

@@ -136,7 +136,7 @@ def _engine(profile: Profile, name: str, engine: VllmEngine, shared: dict[str, s
     return ChildPlan(
         name=f"engine-{name}",
         command=engine_command(profile, name, engine, socket),
-        environment=shared | engine_environment(profile, name, engine),
+        environment=shared | engine_environment(profile, engine),
         address=address,
         health="/health",
         kind="engine",

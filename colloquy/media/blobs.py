@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -246,9 +246,10 @@ class BlobStore(BlobReader):
                 known = db.execute(
                     "SELECT 1 FROM blobs WHERE tenant = ? AND name = ?", (tenant, path.name)
                 ).fetchone()
-                if known is None and path.stat().st_mtime < cutoff:
-                    path.unlink(missing_ok=True)
-                    removed += 1
+                with suppress(FileNotFoundError):  # a writer's partial file, renamed meanwhile
+                    if known is None and path.stat().st_mtime < cutoff:
+                        path.unlink()
+                        removed += 1
         return removed
 
     def _touch(self, tenant: str, name: str) -> None:

@@ -193,7 +193,7 @@ class DecodePool:
             await worker.kill()
             self._count_kill()
             _fail(job, DecodeKilled("it takes too long to decode"))
-        except (OSError, EOFError):
+        except (OSError, EOFError, MemoryError):
             await worker.kill()
             self._count_kill()
             if job.tried:

@@ -97,4 +97,4 @@ def _entries(file: Path, header: Any, *, data_at: int) -> Iterator[tuple[str, Te
             continue
         start, end = entry["data_offsets"]
         shape = tuple(int(length) for length in entry["shape"])
-        yield name, Tensor(file, name, entry["dtype"], shape, data_at + start, data_at + end)
+        yield name, Tensor(file, name, str(entry["dtype"]), shape, data_at + start, data_at + end)

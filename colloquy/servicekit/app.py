@@ -39,6 +39,7 @@ def create_service(
     registry: CollectorRegistry,
     hop_secret: SecretStr | None,
     max_body_bytes: int,
+    max_bodies_bytes: int | None = None,
     default_deadline_ms: int | None = None,
     open_paths: frozenset[str] = _OPEN_PATHS,
     metrics_route: bool = True,
@@ -55,6 +56,7 @@ def create_service(
         hop_secret: what callers must send; None for the public door, which then drops every
             `x-colloquy-*` header that comes in.
         max_body_bytes: of any request body.
+        max_bodies_bytes: of all request bodies under way together; beyond it 503.
         default_deadline_ms: for requests that carry no deadline; None leaves them without.
         open_paths: answered without the hop secret.
         metrics_route: False where the service guards `/metrics` by a route of its own.
@@ -74,7 +76,7 @@ def create_service(
             Middleware(CancelWhenClientLeaves),
             Middleware(AnswerProblems),
             Middleware(KnowTheHop, secret=hop_secret, open_paths=open_paths),
-            Middleware(BoundBody, max_bytes=max_body_bytes),
+            Middleware(BoundBody, max_bytes=max_body_bytes, max_total_bytes=max_bodies_bytes),
             Middleware(KeepDeadline, default_ms=default_deadline_ms),
             *middleware,
         ],

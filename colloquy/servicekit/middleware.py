@@ -24,6 +24,7 @@ from colloquy.servicekit.problems import (
     ClientGone,
     HopRefused,
     Malformed,
+    Overloaded,
     TooLarge,
     Unavailable,
     as_service_error,
@@ -225,11 +226,17 @@ class KnowTheHop:
 
 
 class BoundBody:
-    """Refuses a body over the limit: by its announced length, else by what really arrives."""
+    """Refuses a body over the limit: by its announced length, else by what really arrives.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    All bodies under way together are bounded too: many callers, each within its own limit, could
+    else fill the memory.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_total_bytes: int | None = None) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_total_bytes = max_total_bytes
+        self._total = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -244,12 +251,19 @@ class BoundBody:
             nonlocal arrived
             message = await receive()
             if message["type"] == "http.request":
-                arrived += len(message.get("body", b""))
+                size = len(message.get("body", b""))
+                arrived += size
+                self._total += size
                 if arrived > self._max_bytes:
                     raise self._too_large()
+                if self._max_total_bytes is not None and self._total > self._max_total_bytes:
+                    raise Overloaded("too many large bodies are under way", retry_after_s=1)
             return message
 
-        await self._app(scope, counted, send)
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._total -= arrived
 
     def _too_large(self) -> TooLarge:
         return TooLarge(

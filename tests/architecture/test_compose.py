@@ -140,7 +140,7 @@ def test_the_engine_runs_with_the_flags_of_the_profile(profile: Profile) -> None
         flag: _plain(value) for flag, value in expected.items()
     }
     # Where sockets lie is the supervisor's matter; the rest of the environment is the same.
-    wanted = engine_environment(profile, "qwen", engine)
+    wanted = engine_environment(profile, engine)
     wanted.pop("VLLM_RPC_BASE_PATH")
     assert wanted.items() <= SERVICES["engine"]["environment"].items()
 

@@ -82,6 +82,14 @@ async def test_a_forgotten_picture_is_sent_again(
     assert served[1].asked[-1]["messages"][1]["content"][0]["image_url"] is not None
 
 
+async def test_an_engine_that_loses_what_it_was_just_sent_is_named_as_the_cause(
+    client: EngineClient, served: tuple[str, EngineDouble]
+) -> None:
+    served[1].fails = (400, "Cache miss for image at index 0 but data is not provided.")
+    with pytest.raises(UpstreamFailed, match="loses pictures"):
+        await client.generate(ask(RED))
+
+
 @pytest.mark.parametrize(
     "other",
     [(EngineImage(b"blue", "image/png"), "acme"), (RED, "globex")],

@@ -11,6 +11,7 @@ from colloquy.local.engine_command import (
     model_of,
 )
 from colloquy.profile import Profile, VllmEngine
+from tests.unit.registry.checkpoints import write_base
 
 
 def profile_of(root: Path, **engine: Any) -> Profile:
@@ -59,7 +60,7 @@ def test_adapters_get_one_slot_more_than_there_are(tmp_path: Path) -> None:
     command = command_of(profile)
     assert value_of(command, "--max-loras") == "3"
     assert value_of(command, "--max-lora-rank") == "64"
-    environment = engine_environment(profile, "one", engine_of(profile))
+    environment = engine_environment(profile, engine_of(profile))
     assert environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"
 
 
@@ -67,7 +68,7 @@ def test_without_adapters_none_can_be_loaded(tmp_path: Path) -> None:
     make_model(tmp_path / "models" / "mine")
     profile = profile_of(tmp_path, model="models/mine")
     assert "--enable-lora" not in command_of(profile)
-    environment = engine_environment(profile, "one", engine_of(profile))
+    environment = engine_environment(profile, engine_of(profile))
     assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in environment
 
 
@@ -78,7 +79,7 @@ def test_a_local_model_is_served_offline_under_the_profiles_name_for_it(tmp_path
     assert value_of(command, "--model") == str(folder)
     assert value_of(command, "--served-model-name") == "models/mine"
     assert json.loads(value_of(command, "--limit-mm-per-prompt"))["image"] == 7
-    assert engine_environment(profile, "one", engine_of(profile))["HF_HUB_OFFLINE"] == "1"
+    assert engine_environment(profile, engine_of(profile))["HF_HUB_OFFLINE"] == "1"
 
 
 def test_a_hub_model_keeps_its_pinned_revision(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_hub_model_keeps_its_pinned_revision(tmp_path: Path) -> None:
     command = command_of(profile)
     assert value_of(command, "--model") == "Org/Model"
     assert value_of(command, "--revision") == "a" * 40
-    assert "HF_HUB_OFFLINE" not in engine_environment(profile, "one", engine_of(profile))
+    assert "HF_HUB_OFFLINE" not in engine_environment(profile, engine_of(profile))
 
 
 @pytest.mark.parametrize("model", ["base@1", "var/models/missing", "./missing", "/no/such/model"])
@@ -100,7 +101,18 @@ def test_a_model_that_is_not_there_is_named_with_its_field(tmp_path: Path, model
 def test_a_number_of_threads_is_kept_and_binds_no_core(tmp_path: Path) -> None:
     make_model(tmp_path / "models" / "mine")
     profile = profile_of(tmp_path, model="models/mine", threads=1, kv_cache_gib=3)
-    environment = engine_environment(profile, "one", engine_of(profile))
+    environment = engine_environment(profile, engine_of(profile))
     assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
     assert environment["OMP_NUM_THREADS"] == "1"
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "3"
+
+
+def test_a_checkpoint_with_a_changed_weight_is_not_given_to_an_engine(tmp_path: Path) -> None:
+    folder = write_base(tmp_path / "starter")
+    profile = profile_of(tmp_path).model_copy(update={"registry": [Path("starter")]})
+    assert value_of(command_of(profile), "--model") == str(folder)
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
+    with pytest.raises(CannotStart, match=r"engines/one/model: .*another hash"):
+        command_of(profile)

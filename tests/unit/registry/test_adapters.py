@@ -12,6 +12,7 @@ from tests.unit.registry.checkpoints import (
     WIDTH,
     Arrays,
     adapter_tensors,
+    save,
     write_adapter,
     write_base,
 )
@@ -210,3 +211,13 @@ def test_without_the_base_at_hand_the_rest_is_still_checked(registry: Path) -> N
 
     with pytest.raises(CheckpointBroken, match="NaN"):
         check(registry, with_base=False)
+
+
+@pytest.mark.parametrize("dtype", [["F32"], {"F32": 1}, None, 7, "F99"])
+def test_a_type_that_is_none_is_named(registry: Path, dtype: Any) -> None:
+    folder = write_adapter(registry)
+    tensors = adapter_tensors()
+    odd = {next(iter(tensors)): dtype}
+    save(folder / "adapter_model.safetensors", tensors, odd)
+    with pytest.raises(CheckpointBroken, match="not a whole tensor"):
+        check(registry)
