@@ -22,12 +22,21 @@ class Reference:
             model = model.to(torch.bfloat16)
         self.model = model.eval()
 
-    def greedy(self, system: str, content: Content, max_tokens: int) -> str:
+    def greedy(self, system: str, content: Content, max_tokens: int) -> tuple[str, float]:
+        """The greedy text, and by how much its least certain token beat the next (in logits)."""
         inputs = self._inputs(system, content)
         with torch.inference_mode():
-            output = self.model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
-        written = output[0, inputs["input_ids"].shape[1] :]
-        return str(self.processor.decode(written, skip_special_tokens=True))
+            output = self.model.generate(
+                **inputs,
+                max_new_tokens=max_tokens,
+                do_sample=False,
+                return_dict_in_generate=True,
+                output_logits=True,
+            )
+        written = output.sequences[0, inputs["input_ids"].shape[1] :]
+        best = torch.stack(output.logits)[:, 0].float().topk(2).values  # (tokens, 2)
+        text = str(self.processor.decode(written, skip_special_tokens=True))
+        return text, float((best[:, 0] - best[:, 1]).min())
 
     def first_token(self, system: str, content: Content, token_ids: list[int]) -> list[float]:
         """P(token | it is one of `token_ids`)."""

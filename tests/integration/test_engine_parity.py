@@ -13,6 +13,9 @@ from tests.integration.reference import Reference
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 MODELS = ["base@1", "fragment@1", "split@1"]
+MOST_PROMPTS = 16
+# Two steps of a bfloat16 logit between 16 and 32: below it the order of sums decides who wins.
+BF16_TIE = 0.25
 
 
 @pytest.fixture(scope="module")
@@ -25,21 +28,23 @@ def references(registry: Path) -> dict[str, Reference]:
     }
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
 @pytest.mark.parametrize("model", MODELS)
 async def test_greedy_text_is_that_of_transformers(
-    client: EngineClient,
-    adapters: list[str],
-    references: dict[str, Reference],
-    model: str,
-    number: int,
+    client: EngineClient, adapters: list[str], references: dict[str, Reference], model: str
 ) -> None:
-    prompt, pictures = world(model.partition("@")[0], number)
-    content = content_of(prompt, pictures)
-
-    answer = await client.generate(request(model, prompt.system, content, max_tokens=48))
-
-    assert answer.text == references[model].greedy(prompt.system, content, 48)
+    compared = 0
+    for number in range(MOST_PROMPTS):
+        prompt, pictures = world(model.partition("@")[0], number)
+        content = content_of(prompt, pictures)
+        expected, margin = references[model].greedy(prompt.system, content, 48)
+        if margin < BF16_TIE:
+            continue
+        answer = await client.generate(request(model, prompt.system, content, max_tokens=48))
+        assert answer.text == expected
+        compared += 1
+        if compared == 4:
+            break
+    assert compared >= 2, "too few prompts are answered without a tie"
 
 
 @pytest.mark.parametrize("model", MODELS)
