@@ -27,7 +27,13 @@ TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 NEEDED_DISK_GB = 8
 NEEDED_MEMORY_GB = 6
 # What changes the environment: another content of any of these makes it again.
-SOURCES = (LOCK, ROOT / "setup" / "torchvision_cpu.py", Path(__file__).resolve())
+# What an environment is made from; the project's own file names its commands and plugins.
+SOURCES = (
+    LOCK,
+    ROOT / "pyproject.toml",
+    ROOT / "setup" / "torchvision_cpu.py",
+    Path(__file__).resolve(),
+)
 
 
 class SetupFailed(Exception):
@@ -62,6 +68,8 @@ def make(venv: Path) -> None:
     install_torch(venv, log)
     say(f"{count_of_locked()} locked packages (1 GB to download, 4 GB on disk)")
     install_locked(venv, log)
+    # One left by an older checkout would hide the new one from whoever starts in this folder.
+    shutil.rmtree(ROOT / "colloquy.egg-info", ignore_errors=True)
     run_pip(venv, log, "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
     subprocess.run([venv / "bin" / "python", ROOT / "setup" / "torchvision_cpu.py"], check=True)
     stamp(venv).write_text(fingerprint(venv) + "\n")

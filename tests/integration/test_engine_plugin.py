@@ -1,0 +1,26 @@
+"""A new vLLM may change what the plugin replaces: then this fails, and engines are only slower."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+LOADED = """
+from vllm.plugins import load_general_plugins
+load_general_plugins()
+from vllm.lora.ops.torch_ops import lora_ops
+from vllm.lora.punica_wrapper import punica_cpu
+for module in (lora_ops, punica_cpu):
+    for name in ("bgmv_shrink", "bgmv_expand", "bgmv_expand_slice"):
+        print(getattr(module, name).__module__)
+"""
+
+
+def test_vllm_finds_the_plugin_and_takes_its_functions() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", LOADED], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split()[-6:] == ["colloquy.engine.cpu_adapters"] * 6
