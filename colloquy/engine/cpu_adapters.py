@@ -3,34 +3,12 @@
 vLLM 0.31 copies the whole matrix of its adapter for every token before it multiplies, which costs
 several times what the model itself does; and it reads the number of "no adapter", -1, as the last
 slot. Here the tokens of one adapter are multiplied by its matrix at once, and tokens without an
-adapter get nothing. The only module that knows vLLM's inside: `docs/adr/0006`.
-
-vLLM loads it in each of its processes, by the entry point `vllm.general_plugins`.
+adapter get nothing. `vllm_plugin` puts these functions in the place of vLLM's.
 """
 
-import inspect
-import logging
 from typing import Any
 
 Tensor = Any
-
-_log = logging.getLogger(__name__)
-
-
-def register() -> None:
-    """Puts the functions below in the place of vLLM's, unless those have changed their form."""
-    from vllm.lora.ops import torch_ops
-    from vllm.lora.ops.torch_ops import lora_ops
-    from vllm.lora.punica_wrapper import punica_cpu
-
-    for ours in (bgmv_shrink, bgmv_expand, bgmv_expand_slice):
-        theirs = getattr(lora_ops, ours.__name__, None)
-        if theirs is None or _parameters(theirs) != _parameters(ours):
-            _log.warning("vLLM's adapters have changed their form; they stay slow on a CPU")
-            return
-    for ours in (bgmv_shrink, bgmv_expand, bgmv_expand_slice):
-        for module in (lora_ops, torch_ops, punica_cpu):
-            setattr(module, ours.__name__, ours)
 
 
 def bgmv_shrink(
@@ -100,7 +78,3 @@ def _put(place: Tensor, told: Tensor, *, add: bool) -> None:
         place += told
     else:
         place[:] = told
-
-
-def _parameters(function: Any) -> list[str]:
-    return list(inspect.signature(function).parameters)

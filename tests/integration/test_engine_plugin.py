@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from colloquy.engine.vllm_plugin import SPIN_S
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 LOADED = """
@@ -15,12 +17,16 @@ from vllm.lora.punica_wrapper import punica_cpu
 for module in (lora_ops, punica_cpu):
     for name in ("bgmv_shrink", "bgmv_expand", "bgmv_expand_slice"):
         print(getattr(module, name).__module__)
+from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
+print(SpinCondition.__init__.__defaults__[0])
 """
 
 
-def test_vllm_finds_the_plugin_and_takes_its_functions() -> None:
+def test_vllm_finds_the_plugin_and_takes_what_it_changes() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", LOADED], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.split()[-6:] == ["colloquy.engine.cpu_adapters"] * 6
+    *functions, spin_s = ran.stdout.split()[-7:]
+    assert functions == ["colloquy.engine.cpu_adapters"] * 6
+    assert float(spin_s) == SPIN_S
