@@ -2,79 +2,85 @@
 
 vLLM 0.31 copies the whole matrix of its adapter for every token before it multiplies, which costs
 several times what the model itself does; and it reads the number of "no adapter", -1, as the last
-slot. Here the tokens of one adapter are multiplied by its matrix at once, and tokens without an
+slot. Here the tokens of one adapter are multiplied by its matrices at once, and tokens without an
 adapter get nothing. `vllm_plugin` puts these functions in the place of vLLM's.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Tensor = Any
+Groups = list[tuple[int, Tensor | None]]
+
+FEW_TOKENS = 64
+"""Below it the fixed cost of a bfloat16 product is more than the whole product in float32."""
 
 
-def bgmv_shrink(
-    inputs: Tensor,
-    lora_b_weights: Tensor,
-    output_tensor: Tensor,
-    lora_indices_tensor: Tensor,
-    scaling: float = 1.0,
-) -> None:
-    """Sets `output_tensor` (tokens, rank) to `scaling` times each token by its adapter's A.
+def groups(slots: Tensor) -> Groups:
+    """The slots in use, each with its tokens; None stands for all of them.
 
     Args:
-        inputs: (tokens, width).
-        lora_b_weights: A of every slot, (slots, 1, rank, width); the name is vLLM's.
-        lora_indices_tensor: slot of each token, -1 for none.
+        slots: of each token, (tokens,); -1 for none.
     """
-    told = _products(inputs, lora_b_weights, lora_indices_tensor, output_tensor.dtype)
-    output_tensor[:, : told.shape[1]] = scaling * told
+    used = sorted(set(slots.tolist()))
+    if len(used) == 1:
+        return [(used[0], None)] if used[0] >= 0 else []
+    return [(slot, (slots == slot).nonzero()[:, 0]) for slot in used if slot >= 0]
 
 
-def bgmv_expand(
-    inputs: Tensor,
-    lora_b_weights: Tensor,
-    output_tensor: Tensor,
-    lora_indices_tensor: Tensor,
-    add_inputs: bool = True,
+def remember_groups(update_metadata: Callable[..., None]) -> Callable[..., None]:
+    """Wraps `PunicaWrapperBase.update_metadata`: which tokens are whose is found once a step."""
+
+    def remembering(self: Any, *args: Any, **named: Any) -> None:
+        update_metadata(self, *args, **named)
+        self.token_groups = groups(self.token_lora_indices)
+
+    return remembering
+
+
+def add_lora_linear(
+    self: Any,
+    y: Tensor,
+    x: Tensor,
+    lora_a_stacked: tuple[Tensor, ...],
+    lora_b_stacked: tuple[Tensor, ...],
+    scale: float,
+    output_slices: tuple[int, ...],
+    *,
+    buffer: tuple[Tensor, ...] | None = None,  # noqa: ARG001 - vLLM's, as the next
+    **kwargs: Any,  # noqa: ARG001
 ) -> None:
-    """Adds to `output_tensor` (tokens, out) each token's `inputs` (tokens, rank) by its B."""
-    told = _products(inputs, lora_b_weights, lora_indices_tensor, output_tensor.dtype)
-    # Adapter and model may pad their outputs differently.
-    width = min(told.shape[1], output_tensor.shape[1])
-    _put(output_tensor[:, :width], told[: len(output_tensor), :width], add=add_inputs)
+    """Adds to a linear layer's output what each token's adapter says; names are vLLM's.
+
+    Args:
+        y: (tokens, out), changed in place.
+        x: (tokens, width).
+        lora_a_stacked: for each part of the layer (q, k, v, say) A of every slot,
+            (slots, 1, rank, width).
+        lora_b_stacked: the same of B, (slots, 1, part's out, rank).
+        output_slices: columns of `y` that each part has.
+    """
+    for slot, rows in self.token_groups:
+        tokens = x if rows is None else x[rows]
+        if len(tokens) < FEW_TOKENS:
+            tokens = tokens.float()
+        told = _parts(tokens, slot, lora_a_stacked, lora_b_stacked)
+        start = 0
+        for part, size in zip(told, output_slices, strict=True):
+            part = part if scale == 1 else part * scale
+            place = slice(start, start + size)
+            if rows is None:
+                y[:, place] += part
+            else:
+                y[rows, place] += part.to(y.dtype)
+            start += size
 
 
-def bgmv_expand_slice(
-    inputs: Tensor,
-    lora_b_weights: Tensor,
-    output_tensor: Tensor,
-    lora_indices_tensor: Tensor,
-    slice_offset: int,
-    slice_size: int,
-    add_inputs: bool = True,
-) -> None:
-    """As `bgmv_expand`, into `slice_size` columns from `slice_offset`: several layers in one."""
-    told = _products(inputs, lora_b_weights, lora_indices_tensor, output_tensor.dtype)
-    _put(output_tensor[:, slice_offset : slice_offset + slice_size], told, add=add_inputs)
-
-
-def _products(inputs: Tensor, weights: Tensor, slots: Tensor, dtype: Any) -> Tensor:
-    """Each token by the matrix of its slot: (tokens, out), zeros where there is none."""
-    if weights.dim() == 4:
-        weights = weights.squeeze(1)  # (slots, out, in)
-    inputs = inputs.to(dtype)
-    lowest, highest = int(slots.min()), int(slots.max())
-    if lowest == highest >= 0:  # as nearly always
-        return inputs @ weights[lowest].to(dtype).t()
-    told = inputs.new_zeros(len(slots), weights.shape[1])
-    for slot in range(max(lowest, 0), highest + 1):
-        rows = (slots == slot).nonzero()[:, 0]
-        if len(rows):
-            told[rows] = inputs[rows] @ weights[slot].to(dtype).t()
-    return told
-
-
-def _put(place: Tensor, told: Tensor, *, add: bool) -> None:
-    if add:
-        place += told
-    else:
-        place[:] = told
+def _parts(
+    tokens: Tensor, slot: int, stacked_a: Sequence[Tensor], stacked_b: Sequence[Tensor]
+) -> list[Tensor]:
+    """Each part's product, (tokens, part's out), computed in the tokens' own precision."""
+    return [
+        (tokens @ a[slot, 0].to(tokens.dtype).t()) @ b[slot, 0].to(tokens.dtype).t()
+        for a, b in zip(stacked_a, stacked_b, strict=True)
+    ]

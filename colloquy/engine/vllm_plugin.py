@@ -25,23 +25,14 @@ def register() -> None:
 
 
 def _multiply_adapters_at_once() -> None:
-    from vllm.lora.ops import torch_ops
-    from vllm.lora.ops.torch_ops import lora_ops
-    from vllm.lora.punica_wrapper import punica_cpu
+    from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-    replaced = (
-        cpu_adapters.bgmv_shrink,
-        cpu_adapters.bgmv_expand,
-        cpu_adapters.bgmv_expand_slice,
-    )
-    for ours in replaced:
-        theirs = getattr(lora_ops, ours.__name__, None)
-        if theirs is None or _parameters(theirs) != _parameters(ours):
-            _log.warning("vLLM's adapters have another form now; they stay slow on a CPU")
-            return
-    for ours in replaced:
-        for module in (lora_ops, torch_ops, punica_cpu):
-            setattr(module, ours.__name__, ours)
+    wrapper: Any = PunicaWrapperCPU
+    if _parameters(wrapper.add_lora_linear) != _parameters(cpu_adapters.add_lora_linear):
+        _log.warning("vLLM's adapters have another form now; they stay slow on a CPU")
+        return
+    wrapper.add_lora_linear = cpu_adapters.add_lora_linear
+    wrapper.update_metadata = cpu_adapters.remember_groups(wrapper.update_metadata)
 
 
 def _let_idle_workers_sleep() -> None:

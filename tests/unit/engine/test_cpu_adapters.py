@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from colloquy.engine.cpu_adapters import bgmv_expand, bgmv_expand_slice, bgmv_shrink
+from colloquy.engine.cpu_adapters import FEW_TOKENS, add_lora_linear, groups, remember_groups
 
-SLOTS, RANK, WIDTH, OUT = 3, 4, 6, 10
+SLOTS, RANK, WIDTH = 3, 4, 6
+PARTS = (8, 2, 2)
 MIXED = [0, -1, 2, 0, 1, -1, 2]
 
 
@@ -12,49 +15,56 @@ def _same_numbers() -> None:
     torch.manual_seed(0)
 
 
-def told(inputs: torch.Tensor, weights: torch.Tensor, slots: list[int]) -> torch.Tensor:
-    """Token by token, as the papers write it; nothing where there is no adapter."""
+def expected(
+    x: torch.Tensor, a: list[torch.Tensor], b: list[torch.Tensor], slots: list[int]
+) -> torch.Tensor:
+    """Token by token, as the paper writes it; nothing where there is no adapter."""
     rows = [
-        weights[slot, 0] @ row if slot >= 0 else torch.zeros(weights.shape[2])
-        for row, slot in zip(inputs, slots, strict=True)
+        torch.cat([two[slot, 0] @ (one[slot, 0] @ row) for one, two in zip(a, b, strict=True)])
+        if slot >= 0
+        else torch.zeros(sum(PARTS))
+        for row, slot in zip(x, slots, strict=True)
     ]
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("slots", [MIXED, [1] * 7, [-1] * 7, [2], [-1]])
-def test_each_token_meets_its_own_adapter_and_none_where_it_has_none(slots: list[int]) -> None:
-    shrink = torch.randn(SLOTS, 1, RANK, WIDTH)
-    expand = torch.randn(SLOTS, 1, OUT, RANK)
-    tokens = torch.randn(len(slots), WIDTH)
-    numbers = torch.tensor(slots)
+@pytest.mark.parametrize("slots", [MIXED, [1] * 7, [-1] * 7, [2], [-1], MIXED * FEW_TOKENS])
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_each_token_meets_its_own_adapter_and_none_where_it_has_none(
+    slots: list[int], scale: float
+) -> None:
+    a = [torch.randn(SLOTS, 1, RANK, WIDTH) for _ in PARTS]
+    b = [torch.randn(SLOTS, 1, size, RANK) for size in PARTS]
+    x, base = torch.randn(len(slots), WIDTH), torch.randn(len(slots), sum(PARTS))
+    output = base.clone()
 
-    small = torch.full((len(slots), RANK), 9.0)  # what stood there is replaced
-    bgmv_shrink(tokens, shrink, small, numbers, 0.5)
-    torch.testing.assert_close(small, 0.5 * told(tokens, shrink, slots))
+    wrapper = SimpleNamespace(token_groups=groups(torch.tensor(slots)))
+    add_lora_linear(wrapper, output, x, tuple(a), tuple(b), scale, PARTS)
 
-    model = torch.randn(len(slots), OUT)
-    output = model.clone()
-    bgmv_expand(small, expand, output, numbers)
-    torch.testing.assert_close(output, model + told(small, expand, slots))
-
-
-def test_a_slice_is_all_that_changes() -> None:
-    expand = torch.randn(SLOTS, 1, 4, RANK)
-    small = torch.randn(len(MIXED), RANK)
-    model = torch.randn(len(MIXED), OUT)
-    output = model.clone()
-
-    bgmv_expand_slice(small, expand, output, torch.tensor(MIXED), 3, 4)
-
-    torch.testing.assert_close(output[:, 3:7], model[:, 3:7] + told(small, expand, MIXED))
-    assert output[:, :3].equal(model[:, :3])
-    assert output[:, 7:].equal(model[:, 7:])
+    torch.testing.assert_close(output, base + scale * expected(x, a, b, slots))
 
 
-def test_an_adapter_padded_less_than_the_model_fills_what_it_has() -> None:
-    expand = torch.randn(SLOTS, 1, OUT - 2, RANK)
-    small = torch.randn(1, RANK)
-    output = torch.zeros(1, OUT)
-    bgmv_expand(small, expand, output, torch.tensor([1]), add_inputs=False)
-    torch.testing.assert_close(output[:, : OUT - 2], told(small, expand, [1]))
-    assert not output[:, OUT - 2 :].any()
+@pytest.mark.parametrize("slots", [MIXED, [1] * 7])
+def test_bfloat16_stays_bfloat16(slots: list[int]) -> None:
+    a = [torch.randn(SLOTS, 1, RANK, WIDTH).bfloat16() for _ in PARTS]
+    b = [torch.randn(SLOTS, 1, size, RANK).bfloat16() for size in PARTS]
+    x, base = torch.randn(7, WIDTH).bfloat16(), torch.zeros(7, sum(PARTS)).bfloat16()
+    output = base.clone()
+
+    wrapper = SimpleNamespace(token_groups=groups(torch.tensor(slots)))
+    add_lora_linear(wrapper, output, x, tuple(a), tuple(b), 1.0, PARTS)
+
+    assert output.dtype == torch.bfloat16
+    whole = expected(x.float(), [m.float() for m in a], [m.float() for m in b], slots)
+    torch.testing.assert_close(output.float(), whole, rtol=0.02, atol=0.1)
+
+
+def test_groups_are_found_when_the_tokens_change() -> None:
+    def update_metadata(self: SimpleNamespace, slots: list[int]) -> None:
+        self.token_lora_indices = torch.tensor(slots)
+
+    wrapper = SimpleNamespace()
+    remember_groups(update_metadata)(wrapper, [1, 1])
+    assert wrapper.token_groups == [(1, None)]
+    remember_groups(update_metadata)(wrapper, [-1, -1])
+    assert wrapper.token_groups == []
