@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -244,6 +245,8 @@ class Supervisor:
     def _shown(self, child: Child) -> ChildState:
         state = child.state
         trouble = self._checks.get(state.name.replace("-", ":", 1))
-        if state.state == "ready" and trouble:
+        # Who has just become ready is still what it was to whoever asked it before.
+        settled = child.ready_since is not None and time.monotonic() - child.ready_since > _LOOK_S
+        if state.state == "ready" and trouble and settled:
             return state.model_copy(update={"detail": trouble})
         return state
