@@ -15,7 +15,7 @@ class Thresholds:
             load waited for answers, and waiting hides how slow they were.
     """
 
-    p95_ms: float = 3_000.0
+    p95_ms: float = 2_000.0
     error_share: float = 0.01
     offered_share: float = 0.9
 

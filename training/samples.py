@@ -43,6 +43,7 @@ def write(path: Path, model: Any, processor: Any) -> None:
         )
         if not any(left.values()):
             break
+    chosen.sort(key=lambda sample: str(sample["language"]))  # English first
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(chosen, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
