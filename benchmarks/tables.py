@@ -85,8 +85,9 @@ def _throughput(found: Record) -> str:
                     "",
                     "median s",
                     "from, to",
-                    f"times slower than {GATEWAY}",
+                    f"this takes, over {GATEWAY}",
                     "answers as one by one",
+                    "tokens written",
                 ],
                 rows,
             ),
@@ -104,7 +105,7 @@ def _overhead(found: Record) -> str:
                 f"{one['engine_ms']['p50']} / {one['engine_ms']['p95']}",
                 f"{one['gateway_ms']['p50']} / {one['gateway_ms']['p95']}",
                 f"{one['added_p50_ms']} / {one['added_p95_ms']}",
-                "" if paired is None else paired,
+                "" if paired is None else f"{paired:.1f}",
                 one["gateway_ms"]["requests"],
             ]
         )
@@ -125,7 +126,7 @@ def _prefix(found: Record) -> str:
     rows = [
         [
             state,
-            found[state]["median_ms"],
+            f"{found[state]['median_ms']:.0f}",
             f"{found[state]['cached_tokens']:g} of {found['prompt_tokens']:g}",
             found[state]["output_tokens"],
         ]

@@ -42,7 +42,7 @@ def _run(parsed: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="colloquy",
-        description="Finds, understands and answers in conversations that mix text and images.",
+        description="Finds, in conversations that mix text and images, what answers a question.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_stack(commands)
@@ -104,7 +104,7 @@ def _add_questions(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 def _add_passed_on(commands: "_Commands[argparse.ArgumentParser]") -> None:
     evaluate = commands.add_parser("eval", help="measure on held-out data", add_help=False)
-    evaluate.add_argument("what", choices=("fragment", "f2rvlm"))
+    evaluate.add_argument("what", choices=("fragment", "split", "f2rvlm"))
     evaluate.set_defaults(module="passed_on", function="evaluate", passes_on=True)
     train = commands.add_parser("train", help="run a training recipe", add_help=False)
     train.set_defaults(module="passed_on", function="train", passes_on=True)

@@ -50,6 +50,7 @@ def bring_up(stack: Stack, console: Console, *, tied: bool = False) -> StackStat
         about = escape(" ".join(profile.about.split()))
         console.print(f"[bold]{profile.name}[/]: {about}", soft_wrap=not console.is_terminal)
     else:
+        _refuse_another(stack)
         console.print("it is up already" if _is_ready(stack) else "it is starting already")
     began = time.monotonic()
     ready = show_until_ready(console, stack.follow())
@@ -57,6 +58,16 @@ def bring_up(stack: Stack, console: Console, *, tied: bool = False) -> StackStat
     if waited_s > 1:
         console.print(f"ready after {waited_s:.0f} s", highlight=False)
     return ready
+
+
+def _refuse_another(stack: Stack) -> None:
+    """One checkout keeps one stack: another profile waits until the first has ended."""
+    state = stack.state()
+    if state is not None and state.profile != stack.profile.name:
+        raise CommandFailed(
+            f"the stack is up on profile `{state.profile}`; `colloquy down` ends it, "
+            f"then `{stack.profile.name}` can start"
+        )
 
 
 def tell(console: Console, state: StackState) -> None:

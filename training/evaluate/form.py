@@ -17,7 +17,6 @@ from training.evaluate.direct import engine_client, fragment_request, served_nam
 from training.evaluate.fragment_metrics import Chosen, micro
 
 CONCURRENCY = 8
-SUBSET = 120
 TRIES = 10
 WAIT_S = 3.0
 
@@ -39,18 +38,16 @@ class Form:
 async def measure(
     profile: Profile, task: Task, version: str, questions: Sequence[Question]
 ) -> dict[str, Form]:
-    """Asks an even subset of the questions both ways.
+    """Asks every question both ways.
 
     Raises:
         ServiceError, LookupError: the engine cannot be asked.
     """
-    step = max(1, len(questions) // SUBSET)
-    subset = questions[::step][:SUBSET]
     async with engine_client(profile, task) as client:
         model = await served_name(client, version)  # fails at once where there is no engine
         return {
-            "with grammar": await _form(client, subset, task, model, grammar=True),
-            "without grammar": await _form(client, subset, task, model, grammar=False),
+            "with grammar": await _form(client, questions, task, model, grammar=True),
+            "without grammar": await _form(client, questions, task, model, grammar=False),
         }
 
 
