@@ -12,6 +12,8 @@ _JPEG = b"\xff\xd8\xff"
 # Start-of-frame markers: all of FFC0..FFCF but the tables (C4), the reserved (C8) and CC.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+_JPEG_SCAN = b"\xff\xda"
+_MAX_JPEG_SCANS = 64
 _MAX_JPEG_SEGMENTS = 2_000
 
 
@@ -58,6 +60,9 @@ def _read(data: bytes) -> Header:
     if data.startswith(_PNG):
         return _png(data)
     if data.startswith(_JPEG):
+        # Each scan decodes the whole picture again; a progressive one has about ten.
+        if data.count(_JPEG_SCAN) > _MAX_JPEG_SCANS:
+            raise BrokenHeader("it has more scans than a picture needs")
         return _jpeg(data)
     if data[:6] in (b"GIF87a", b"GIF89a"):
         return Header("image/gif", *struct.unpack_from("<HH", data, 6))

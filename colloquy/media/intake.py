@@ -156,7 +156,7 @@ class Intake:
                         f"{self._settings.max_request_pixels} pixels together"
                     )
                 if self._is_poison(tenant, digest):
-                    raise BadImage("it cannot be decoded")
+                    raise BadImage("it could not be decoded before")
                 arrived[digest] = _Arrived(data, header, digest, at)
             except ServiceError as error:
                 errors.append(_placed(error, at))

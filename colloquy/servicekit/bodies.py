@@ -83,8 +83,9 @@ def parse_json(body: bytes) -> Any:
             object_pairs_hook=_unique_names,
         )
     except json.JSONDecodeError as error:
+        wrong = "ends before" if error.msg == "Extra data" else "breaks off at"
         raise MalformedJson(
-            f"the JSON breaks off at line {error.lineno}, column {error.colno}",
+            f"the JSON {wrong} line {error.lineno}, column {error.colno}",
             line=error.lineno,
             column=error.colno,
         ) from None

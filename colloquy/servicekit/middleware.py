@@ -21,6 +21,7 @@ from colloquy.servicekit.context import (
 from colloquy.servicekit.deadlines import DEADLINE_HEADER, start_deadline
 from colloquy.servicekit.metrics import ServiceMetrics
 from colloquy.servicekit.problems import (
+    BodyTooSlow,
     ClientGone,
     HopRefused,
     Malformed,
@@ -36,6 +37,8 @@ HOP_SECRET_HEADER = "x-colloquy-hop-secret"  # noqa: S105
 _PRIVATE_PREFIX = b"x-colloquy-"
 _UNMATCHED = "unmatched"
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+_BODY_PATIENCE_S = 10.0
+_SLOWEST_BYTES_PER_S = 65_536
 _MAX_DEADLINE_MS = 24 * 3_600 * 1_000
 _access = logging.getLogger("colloquy.access")
 
@@ -229,7 +232,8 @@ class BoundBody:
     """Refuses a body over the limit: by its announced length, else by what really arrives.
 
     All bodies under way together are bounded too: many callers, each within its own limit, could
-    else fill the memory.
+    else fill the memory. And a body must keep coming: one that stands still holds a place that
+    others wait for.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, max_total_bytes: int | None = None) -> None:
@@ -246,10 +250,24 @@ class BoundBody:
         if announced.isdecimal() and (len(announced) > 18 or int(announced) > self._max_bytes):
             raise self._too_large()
         arrived = 0
+        ended = False
+        began_s: float | None = None
 
         async def counted() -> Message:
-            nonlocal arrived
-            message = await receive()
+            nonlocal arrived, began_s, ended
+            if ended:  # from here on whoever asks waits for the client to leave
+                return await receive()
+            began_s = began_s or asyncio.get_running_loop().time()
+            try:
+                patience_s = _BODY_PATIENCE_S + arrived / _SLOWEST_BYTES_PER_S
+                async with asyncio.timeout_at(began_s + patience_s):
+                    message = await receive()
+            except TimeoutError:
+                raise BodyTooSlow(
+                    f"a body must arrive within {_BODY_PATIENCE_S:g} s, a large one at "
+                    f"{_SLOWEST_BYTES_PER_S} bytes a second"
+                ) from None
+            ended = not message.get("more_body", False)
             if message["type"] == "http.request":
                 size = len(message.get("body", b""))
                 arrived += size

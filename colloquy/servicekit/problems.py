@@ -94,6 +94,10 @@ class TooLarge(ServiceError):
     status, slug, title = 413, "too-large", "The request is too large"
 
 
+class BodyTooSlow(ServiceError):
+    status, slug, title = 408, "body-too-slow", "The body did not arrive in time"
+
+
 class UnsupportedMedia(ServiceError):
     status, slug, title = 415, "unsupported-media", "The content is of a kind that is not taken"
 

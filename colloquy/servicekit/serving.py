@@ -38,6 +38,7 @@ def serve(app: FastAPI, listen: str, *, graceful_s: int = 10) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=graceful_s,
     )

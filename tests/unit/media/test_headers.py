@@ -120,3 +120,13 @@ def test_no_bytes_crash_the_reader(start: bytes, rest: bytes) -> None:
         return
     assert header.width > 0
     assert header.height > 0
+
+
+def test_a_jpeg_of_endless_scans_is_refused_and_a_progressive_one_is_not() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    assert read_header(data).width == 64
+    first = data.index(b"\xff\xda")
+    with pytest.raises(BrokenHeader, match="scans"):
+        read_header(data[:-2] + data[first:-2] * 300 + data[-2:])
