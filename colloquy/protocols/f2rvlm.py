@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 from colloquy.contracts.content import ImagePart, Utterance
 from colloquy.protocols.plaintext import neutralise
+from colloquy.protocols.prompt import IMAGE as IMAGE
+from colloquy.protocols.prompt import Malformed as Malformed
+from colloquy.protocols.prompt import Prompt as Prompt
 
 MAX_PIXELS = 602_112
 """The published picture budget, 768 patches of 28x28 pixels."""
@@ -21,7 +24,6 @@ MAX_PIXELS = 602_112
 MAX_TURNS = 100
 """Longer dialogues are sliced, as upstream."""
 
-IMAGE = "<image>"
 FRAGMENT_SYSTEM = "你是一个多模态信息检索助手。"
 SPLIT_SYSTEM = "你是一个多模态对话分段助手。"
 
@@ -54,31 +56,6 @@ _NUMBERED_IMAGE = re.compile(r"<\|img_id_start\|>[0-9]+<\|img_id_end\|><image>")
 _SPLIT_MARKS = re.compile(r"[\s\d,\[\]()]*", re.ASCII)
 # A model may write any digits; an id longer than this names nothing and would only cost time.
 _MAX_ID_DIGITS = 6
-
-
-class Malformed(ValueError):
-    """A model's answer does not have the published form."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """One question to a model.
-
-    Attributes:
-        system: the system turn.
-        user: the user turn, with `<image>` exactly where each picture stands.
-        images: the pictures' references, in order; as many as there are `<image>`.
-    """
-
-    system: str
-    user: str
-    images: tuple[str, ...]
-
-    def segments(self) -> Iterator[tuple[str, str | None]]:
-        """Yields (text, picture that follows it or None), in order."""
-        texts = self.user.split(IMAGE)
-        assert len(texts) == len(self.images) + 1, "a user's text became a picture placeholder"
-        yield from zip(texts, (*self.images, None), strict=True)
 
 
 @dataclass(frozen=True, slots=True)
