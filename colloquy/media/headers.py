@@ -4,15 +4,19 @@ Only PNG, JPEG, WebP, GIF and BMP are known here; so nothing else ever reaches a
 the formats' specifications (ISO/IEC 15948, ITU-T T.81, RFC 9649, GIF89a, the BMP DIB headers).
 """
 
+import re
 import struct
 from dataclasses import dataclass
+from itertools import islice
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 # Start-of-frame markers: all of FFC0..FFCF but the tables (C4), the reserved (C8) and CC.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
-_JPEG_SCAN = b"\xff\xda"
+# With the lengths that a decoder insists on: the film behind a phone's picture holds the bare
+# marker by chance.
+_JPEG_SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 _MAX_JPEG_SCANS = 64
 _MAX_JPEG_SEGMENTS = 2_000
 
@@ -61,7 +65,7 @@ def _read(data: bytes) -> Header:
         return _png(data)
     if data.startswith(_JPEG):
         # Each scan decodes the whole picture again; a progressive one has about ten.
-        if data.count(_JPEG_SCAN) > _MAX_JPEG_SCANS:
+        if next(islice(_JPEG_SCAN.finditer(data), _MAX_JPEG_SCANS, None), None):
             raise BrokenHeader("it has more scans than a picture needs")
         return _jpeg(data)
     if data[:6] in (b"GIF87a", b"GIF89a"):

@@ -22,6 +22,8 @@ from tests.e2e.ports import free_port
 
 WELL: dict[str, list[str]] = {"engine-one": ["vital"], "generator": [], "gateway": []}
 Make = Callable[..., Stack]
+# The supervisor looks every two seconds, and trusts a process after three.
+SEEN_TWICE_S = 8.0
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_an_engine_that_loses_the_process_that_computes_is_started_again_whole(m
     first_family = family(processes(), before, ())
     cores = titled(first_family, "VITAL::")
     assert len(cores) == 1
-    time.sleep(8.0)  # long enough for the supervisor to have seen it twice
+    time.sleep(SEEN_TWICE_S)
     os.kill(cores.pop().pid, signal.SIGKILL)
     until(lambda: is_whole_again(stack, "engine-one", before), within_s=60)
     assert not living(first_family)
@@ -115,7 +117,7 @@ def test_an_engine_that_loses_the_process_that_computes_is_started_again_whole(m
 def test_a_short_process_that_bears_the_title_is_not_missed(make: Make) -> None:
     stack = make(engine_one=["vital", "passer"])
     before = bring_up(stack)
-    time.sleep(8.0)
+    time.sleep(SEEN_TWICE_S)
     after = stack.state()
     assert after is not None
     assert [child.restarts for child in after.children] == [0, 0, 0]

@@ -130,3 +130,8 @@ def test_a_jpeg_of_endless_scans_is_refused_and_a_progressive_one_is_not() -> No
     first = data.index(b"\xff\xda")
     with pytest.raises(BrokenHeader, match="scans"):
         read_header(data[:-2] + data[first:-2] * 300 + data[-2:])
+
+
+def test_a_film_behind_a_jpeg_is_not_taken_for_scans() -> None:
+    data = encoded("JPEG") + b"\xff\xda" * 1_000
+    assert read_header(data).media_type == "image/jpeg"
