@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import accuracy_tables
 from benchmarks.markdown import table
-from benchmarks.throughput import GATEWAY, SINGLE
+from benchmarks.throughput import SINGLE
 
 CHECKOUT = Path(__file__).parent.parent
 RESULTS = CHECKOUT / "benchmarks" / "results"
@@ -85,7 +85,7 @@ def _throughput(found: Record) -> str:
                     "",
                     "median s",
                     "from, to",
-                    f"this takes, over {GATEWAY}",
+                    "its time over Colloquy's",
                     "answers as one by one",
                     "tokens written",
                 ],

@@ -2,11 +2,16 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from colloquy.cli import main
+from colloquy.cli.failure import CommandFailed
+from colloquy.cli.stack import bring_up
 
 
 @pytest.fixture
@@ -80,3 +85,13 @@ def test_a_key_without_a_tenant_is_refused_in_one_line(
     said = capsys.readouterr().err
     assert "tenant" in said
     assert said.count("\n") == 1
+
+
+def test_up_on_another_profile_than_the_one_that_runs_says_so() -> None:
+    stack: Any = SimpleNamespace(
+        profile=SimpleNamespace(name="small"),
+        start=lambda *, tied: tied,  # False: one runs already
+        state=lambda: SimpleNamespace(profile="starter"),
+    )
+    with pytest.raises(CommandFailed, match=r"up on profile `starter`.*then `small` can start"):
+        bring_up(stack, Console())
