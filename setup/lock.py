@@ -16,7 +16,7 @@ from typing import Any
 
 from bootstrap import LOCK, ROOT, TORCH
 
-EXTRAS = ("serve", "engine-cpu", "training", "dev", "loadtests")
+EXTRAS = ("serve", "retriever", "indexer", "engine-cpu", "training", "dev", "loadtests")
 # Audio and video, which vLLM asks for and nothing here uses; their wheels are CUDA builds.
 LEFT_OUT = {"torch", "torchaudio", "torchcodec"}
 HEADER = f"""\
