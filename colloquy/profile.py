@@ -60,6 +60,9 @@ class VllmEngine(Section):
     model: str = Field(description="A folder, a checkpoint `base@1`, or a hub name.")
     revision: str | None = Field(default=None, description="Of a hub model; pin it.")
     url: Url | None = Field(default=None, description="Of an engine that is not ours to start.")
+    runner: Literal["generate", "pooling"] = Field(
+        default="generate", description="An engine writes or embeds; vLLM cannot do both."
+    )
     device: Literal["cpu", "cuda"] = "cpu"
     dtype: Literal["bfloat16", "float16", "float32", "auto"] = "bfloat16"
     max_model_len: int = Field(default=8_192, gt=0, description="Tokens of prompt and answer.")
@@ -98,6 +101,7 @@ class OpenAIEngine(Section):
     max_waiting: int = Field(default=64, ge=0)
     max_images: int = Field(default=16, ge=0)
     max_adapters: Literal[0] = 0
+    runner: Literal["generate"] = "generate"
     capabilities: Capabilities = Capabilities(
         grammar="none", logprobs=False, image_cache=False, cache_salt=False, tokenize=False
     )
@@ -116,12 +120,40 @@ class Task(Section):
         description="An adapter `fragment@1`, or `fragment` for the promoted version; "
         "null asks the engine's own model, zero-shot or fine-tuned.",
     )
-    protocol: Literal["f2rvlm"]
+    protocol: Literal["f2rvlm", "lamra"]
+    family: Literal["qwen2-vl", "qwen2.5-vl"] = Field(
+        default="qwen2-vl", description="LamRA's wording, as the checkpoint was trained on it."
+    )
     max_pixels: int = Field(default=602_112, gt=0, description="Pictures are shrunk to it.")
     max_output_tokens: int = Field(default=1_024, gt=0)
     tolerant: bool = Field(
         default=False, description="Accept answers that are not in the published form."
     )
+
+
+class ClipSpace(Section):
+    """An embedding space of an open_clip model, computed by the retriever itself."""
+
+    kind: Literal["open_clip"]
+    model: str = Field(
+        description="A checkpoint `clip@1`, a folder, or `ViT-L-14/openai` as open_clip names it."
+    )
+    device: str = "cpu"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    threads: int | None = Field(default=None, gt=0, description="CPU only; null takes all cores.")
+
+
+class TaskSpace(Section):
+    """An embedding space of the task `embed`, computed by a pooling engine."""
+
+    kind: Literal["task"]
+    task: Literal["embed"] = "embed"
+
+
+Space = Annotated[ClipSpace | TaskSpace, Field(discriminator="kind")]
+SpaceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+ServiceName = Literal["generator", "retriever", "reranker", "indexer"]
+TaskName = Literal["fragment", "split", "embed", "rank"]
 
 
 class Fetch(Section):
@@ -175,10 +207,23 @@ class Profile(Section):
     registry: list[Path] = Field(default_factory=lambda: [Path("var/registry"), Path("starter")])
     media: Media = Media()
     engines: dict[EngineName, Engine] = Field(min_length=1)
-    tasks: dict[Literal["fragment", "split"], Task] = Field(min_length=1)
-    endpoints: dict[Literal["generator"], Endpoint] = Field(default_factory=dict)
+    tasks: dict[TaskName, Task] = Field(min_length=1)
+    spaces: dict[SpaceName, Space] = Field(
+        default_factory=dict,
+        description="Embedding spaces of collections; BM25 is always there beside them.",
+    )
+    endpoints: dict[ServiceName, Endpoint] = Field(default_factory=dict)
     gateway: dict[str, Any] = Field(default_factory=dict, description="The gateway's settings.")
     generator: dict[str, Any] = Field(default_factory=dict, description="The generator's.")
+    retriever: dict[str, Any] | None = Field(
+        default=None, description="The retriever's; null runs none, nor collections."
+    )
+    reranker: dict[str, Any] | None = Field(
+        default=None, description="The reranker's; null runs none."
+    )
+    indexer: dict[str, Any] | None = Field(
+        default=None, description="The indexer's; null runs none, nor collections."
+    )
 
     @model_validator(mode="after")
     def tasks_fit_their_engines(self) -> Self:
@@ -189,13 +234,33 @@ class Profile(Section):
                 raise ValueError(f"tasks/{task_name}/engine: there is no engine `{task.engine}`")
             if not engine.capabilities.images:
                 raise ValueError(f"tasks/{task_name}: engine `{task.engine}` does not see pictures")
-            if engine.capabilities.grammar == "none" and not task.tolerant:
+            if (engine.runner == "pooling") != (task_name == "embed"):
+                needs = "a pooling" if task_name == "embed" else "a writing"
+                raise ValueError(f"tasks/{task_name}: needs {needs} engine, not `{task.engine}`")
+            if task_name in ("embed", "rank") and task.protocol != "lamra":
+                raise ValueError(f"tasks/{task_name}/protocol: is `lamra`")
+            if task_name in ("fragment", "split") and task.protocol != "f2rvlm":
+                raise ValueError(f"tasks/{task_name}/protocol: is `f2rvlm`")
+            if task_name == "rank" and not engine.capabilities.logprobs:
+                raise ValueError(
+                    f"tasks/rank: engine `{task.engine}` gives no log-probabilities, and scores "
+                    "are made of them"
+                )
+            writes_form = task_name in ("fragment", "split")
+            if writes_form and engine.capabilities.grammar == "none" and not task.tolerant:
                 raise ValueError(
                     f"tasks/{task_name}: engine `{task.engine}` cannot hold a model to a grammar; "
                     "set `tolerant: true` to accept answers that are parsed from free text"
                 )
             if task.checkpoint is not None:
                 needed.setdefault(task.engine, set()).add(task.checkpoint)
+        for name, space in self.spaces.items():
+            if isinstance(space, TaskSpace) and space.task not in self.tasks:
+                raise ValueError(f"spaces/{name}: there is no task `{space.task}`")
+        if (self.retriever is None) != (self.indexer is None):
+            raise ValueError("`retriever` and `indexer` make collections together: give both")
+        if self.retriever is not None and not self.spaces:
+            raise ValueError("spaces: a retriever needs at least one")
         for name, checkpoints in needed.items():
             room = self.engines[name].max_adapters
             if room < len(checkpoints):
@@ -248,7 +313,7 @@ class Profile(Section):
         digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"colloquy-{os.getuid()}-{digest}"
 
-    def address_of(self, service: Literal["generator"]) -> str:
+    def address_of(self, service: ServiceName) -> str:
         """`unix:/path/to.sock` or `http://host:port`."""
         endpoint = self.endpoints.get(service)
         if endpoint is not None and endpoint.url is not None:

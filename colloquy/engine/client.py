@@ -17,6 +17,7 @@ MOST_LABELS = 128
 """vLLM scores no more tokens of one position."""
 _PROBE_GRAMMAR = 'root ::= "1"'
 _PROBE_ANSWER = "1"
+_NOT_A_UNIT = 0.01
 
 
 class EngineClient:
@@ -26,6 +27,7 @@ class EngineClient:
         address: `unix:/path/to.sock` or `http(s)://host:port`.
         capabilities: what the server can do; nothing else is sent to it.
         usual_start_s: for `Retry-After` while it is down.
+        pools: it embeds instead of writing (vLLM's pooling runner).
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class EngineClient:
         capabilities: Capabilities,
         api_key: SecretStr | None = None,
         usual_start_s: int = 60,
+        pools: bool = False,
     ) -> None:
         self.address = address
         self._wire = Wire(address, api_key=api_key, usual_start_s=usual_start_s)
         self._can = capabilities
         self._pictures = PictureMemory()
+        self._pools = pools
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,6 +111,17 @@ class EngineClient:
             raise UpstreamFailed("the engine's answer lacks log-probabilities") from error
         return _softmax(logprobs)
 
+    async def embed(self, request: GenerationRequest) -> list[float]:
+        """The last token's state after the generation prompt, L2-normalised: (dimensions,).
+
+        Raises:
+            As `generate`; UpstreamFailed also when the vector is not finite or not normalised,
+            as a poisoned engine answers it.
+        """
+        # vLLM leaves the generation prompt out of what it pools, unless it is asked.
+        options = {"add_generation_prompt": True, "encoding_format": "float"}
+        return _unit_vector(await self._ask("/v1/embeddings", request, options))
+
     async def count_tokens(self, request: GenerationRequest) -> int:
         """Tokens of the prompt exactly as the engine would see it, pictures included."""
         # The tokenizer's route keeps no pictures, so it always gets the bytes.
@@ -156,6 +171,9 @@ class EngineClient:
         Raises:
             ServiceError: the engine is down, or answered anything else.
         """
+        if self._pools:
+            await self.embed(GenerationRequest(model, "", ["1"], tenant="probe", max_tokens=1))
+            return
         if self._can.grammar != "ebnf":
             await self.models()
             return
@@ -185,14 +203,19 @@ class EngineClient:
         return totals
 
     async def _chat(self, request: GenerationRequest, options: dict[str, Any]) -> Any:
+        limits = {"max_tokens": request.max_tokens}
+        return await self._ask("/v1/chat/completions", request, limits | options)
+
+    async def _ask(self, path: str, request: GenerationRequest, options: dict[str, Any]) -> Any:
+        """Posts the request; pictures that the engine has lost are sent once more."""
         body, keys = self._body(request, self._pictures)
         try:
-            answer = await self._wire.post("/v1/chat/completions", body | options)
+            answer = await self._wire.post(path, body | options)
         except CacheMiss:
             self._pictures.forget(keys)
             body, keys = self._body(request, PictureMemory())
             try:
-                answer = await self._wire.post("/v1/chat/completions", body | options)
+                answer = await self._wire.post(path, body | options)
             except CacheMiss as error:
                 raise UpstreamFailed("the engine loses pictures that it was just sent") from error
         self._pictures.learn(keys)
@@ -210,7 +233,6 @@ class EngineClient:
         body: dict[str, Any] = {
             "model": request.model,
             "messages": messages,
-            "max_tokens": request.max_tokens,
         }
         if self._can.cache_salt:
             body["cache_salt"] = request.tenant
@@ -231,6 +253,18 @@ def _generation(answer: Any) -> Generation:
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise UpstreamFailed("the engine's answer has another form") from error
+
+
+def _unit_vector(answer: Any) -> list[float]:
+    try:
+        vector = [float(value) for value in answer["data"][0]["embedding"]]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise UpstreamFailed("the engine's answer lacks an embedding") from error
+    length = math.sqrt(sum(value * value for value in vector))
+    # Not `>`: a NaN compares false with everything.
+    if not abs(length - 1.0) <= _NOT_A_UNIT:
+        raise UpstreamFailed("the engine's embedding is not a unit vector")
+    return vector
 
 
 def _token_id(written: str) -> int:

@@ -28,8 +28,6 @@ def engine_command(profile: Profile, name: str, engine: VllmEngine, socket: Path
         *("--max-model-len", str(engine.max_model_len), "--max-num-seqs", str(engine.max_running)),
         *("--limit-mm-per-prompt", json.dumps({"image": engine.max_images, "video": 0})),
         *("--tensor-parallel-size", str(engine.tensor_parallel)),
-        # What a model's own folder says of sampling would change answers unasked.
-        *("--generation-config", "vllm", "--logprobs-mode", "processed_logprobs"),
         # Pictures come as bytes; a server that fetches URLs is a hole.
         *("--allowed-media-domains", "none.invalid"),
         *("--enable-prompt-tokens-details", "--disable-uvicorn-access-log"),
@@ -37,6 +35,11 @@ def engine_command(profile: Profile, name: str, engine: VllmEngine, socket: Path
     ]
     if engine.revision is not None and not isinstance(model, Path):
         command += ["--revision", engine.revision, "--tokenizer-revision", engine.revision]
+    if engine.runner == "pooling":
+        command += ["--runner", "pooling"]
+    else:
+        # What a model's own folder says of sampling would change answers unasked.
+        command += ["--generation-config", "vllm", "--logprobs-mode", "processed_logprobs"]
     if engine.eager:
         command.append("--enforce-eager")
     if engine.device == "cuda":

@@ -14,6 +14,7 @@ from colloquy.profile import (
     PAGE_TOKEN_VARIABLE,
     PROFILE_VARIABLE,
     Profile,
+    ServiceName,
     VllmEngine,
 )
 
@@ -86,16 +87,16 @@ def plan(profile: Profile, profile_path: Path, handed: Handed) -> list[ChildPlan
         for name, engine in profile.engines.items()
         if isinstance(engine, VllmEngine) and engine.url is None
     ]
-    if _is_ours(profile):
-        children.append(
-            ChildPlan(
-                name="generator",
-                command=[sys.executable, "-m", "services.generator"],
-                environment=service,
-                address=profile.address_of("generator"),
-                health="/healthz",
-            )
+    children += [
+        ChildPlan(
+            name=name,
+            command=[sys.executable, "-m", f"services.{name}"],
+            environment=service,
+            address=profile.address_of(name),
+            health="/healthz",
         )
+        for name in services_of(profile)
+    ]
     host, port = gateway_address(profile)
     children.append(
         ChildPlan(
@@ -124,10 +125,20 @@ def gateway_url(profile: Profile) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _is_ours(profile: Profile) -> bool:
-    """An endpoint with a URL is somebody else's to start."""
-    endpoint = profile.endpoints.get("generator")
-    return endpoint is None or endpoint.url is None
+def services_of(profile: Profile) -> list[ServiceName]:
+    """The services that are ours to start: wanted, and not somebody else's by a URL."""
+    wanted: list[tuple[ServiceName, object]] = [
+        ("generator", profile.generator),
+        ("retriever", profile.retriever),
+        ("reranker", profile.reranker),
+        ("indexer", profile.indexer),
+    ]
+    return [
+        name
+        for name, section in wanted
+        if section is not None
+        and (name not in profile.endpoints or profile.endpoints[name].url is None)
+    ]
 
 
 def _engine(profile: Profile, name: str, engine: VllmEngine, shared: dict[str, str]) -> ChildPlan:

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from colloquy.contracts.content import ImagePart, TextPart, Utterance
+from colloquy.engine.serving.ask import Limits
 from colloquy.protocols.f2rvlm import Prompt, Slice
 from colloquy.servicekit.problems import TooLarge
-from services.generator.domain import Limits
 
 # The chat template's own tokens: turns, roles, the opening of the answer.
 _TEMPLATE_TOKENS = 64

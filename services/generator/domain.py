@@ -1,8 +1,7 @@
-"""What the generator thinks in: limits of a prompt, work that is shared, what was left out."""
+"""What the generator thinks in: work that is shared, what was left out."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from colloquy.contracts.generation import Usage
@@ -11,21 +10,6 @@ from colloquy.engine.requests import Generation
 TRIMMED = "utterance-trimmed"
 IDS_DROPPED = "unknown-ids-dropped"
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one prompt may hold.
-
-    Attributes:
-        context_tokens: prompt and answer together.
-        output_tokens: the longest answer.
-    """
-
-    context_tokens: int
-    output_tokens: int
-    images: int
-    turns: int
 
 
 def usage_of(generations: Sequence[Generation]) -> Usage:

@@ -1,67 +1,16 @@
 """Everything the generator measures beside what every service does."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Histogram
 
-from colloquy.engine.queue import EngineQueue
-from colloquy.engine.requests import Generation
-from colloquy.servicekit.metrics import COUNTS, SECONDS
+from colloquy.engine.serving.metrics import EngineMetrics
+from colloquy.servicekit.metrics import COUNTS
 
 
-class Metrics:
+class Metrics(EngineMetrics):
     """Names end in their unit; labels are tasks and engines of the profile."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.queue_seconds = Histogram(
-            "generator_queue_seconds",
-            "Waited for a place in the engine.",
-            ["engine"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.engine_seconds = Histogram(
-            "generator_engine_seconds",
-            "One call of the engine.",
-            ["task"],
-            buckets=SECONDS,
-            registry=registry,
-        )
+        super().__init__(registry, "generator")
         self.slices = Histogram(
             "generator_slices", "Slices of a dialogue.", ["task"], buckets=COUNTS, registry=registry
         )
-        self.prompt_tokens = Counter(
-            "generator_prompt_tokens_total", "Tokens read.", ["task"], registry=registry
-        )
-        self.cached_tokens = Counter(
-            "generator_cached_tokens_total",
-            "Of the prompt, found in the prefix cache.",
-            ["task"],
-            registry=registry,
-        )
-        self.output_tokens = Counter(
-            "generator_output_tokens_total", "Tokens written.", ["task"], registry=registry
-        )
-        self.wasted = Counter(
-            "generator_wasted_calls_total",
-            "Engine calls that were given up while they ran: the caller left, or time was up.",
-            ["task"],
-            registry=registry,
-        )
-        self._waiting = Gauge(
-            "generator_waiting_calls", "Calls in the queue.", ["engine"], registry=registry
-        )
-        self._running = Gauge(
-            "generator_running_calls", "Calls in the engine.", ["engine"], registry=registry
-        )
-        self.ready = Gauge(
-            "generator_engine_ready", "1 while the engine answers probes.", ["engine"],
-            registry=registry,
-        )  # fmt: skip
-
-    def watch(self, engine: str, queue: EngineQueue) -> None:
-        self._waiting.labels(engine).set_function(lambda: queue.waiting)
-        self._running.labels(engine).set_function(lambda: queue.running)
-
-    def count(self, task: str, generation: Generation) -> None:
-        self.prompt_tokens.labels(task).inc(generation.prompt_tokens)
-        self.cached_tokens.labels(task).inc(generation.cached_tokens)
-        self.output_tokens.labels(task).inc(generation.output_tokens)

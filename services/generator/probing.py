@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 from colloquy.engine.client import EngineClient
 from colloquy.engine.requests import EngineImage, GenerationRequest
+from colloquy.engine.serving.pictures import WrittenPictures, engine_image, fit_all
 from colloquy.media.failures import BadImage
 from colloquy.media.headers import BrokenHeader, NotAnImage
 from colloquy.profile import Task
 from colloquy.protocols import f2rvlm
 from colloquy.registry.manifest import Probe
-from services.generator.pictures import WrittenPictures, engine_image, fit_all
 
 _TENANT = "probe"
 

@@ -7,10 +7,10 @@ from colloquy.contracts.content import Utterance
 from colloquy.contracts.generation import SplitAnswer, SplitTask
 from colloquy.engine.failures import PromptTooLong
 from colloquy.engine.requests import Generation
+from colloquy.engine.serving.ask import Inquiry, TaskModel
 from colloquy.protocols import f2rvlm
 from colloquy.protocols.f2rvlm import Malformed, Slice
 from colloquy.servicekit.problems import UpstreamMalformed
-from services.generator.ask import Inquiry, TaskModel
 from services.generator.cutting import Cutter
 from services.generator.domain import IDS_DROPPED, TRIMMED, usage_of
 from services.generator.metrics import Metrics

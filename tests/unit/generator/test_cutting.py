@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colloquy.contracts.content import ImagePart, Part, TextPart, Utterance
+from colloquy.engine.serving.ask import Limits
 from colloquy.protocols import f2rvlm
 from colloquy.protocols.f2rvlm import Prompt
 from colloquy.servicekit.problems import TooLarge
 from services.generator.cutting import Cutter
-from services.generator.domain import Limits
 
 ROOMY = Limits(context_tokens=100_000, output_tokens=10_000, images=64, turns=100)
 PER_IMAGE = 20

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from colloquy.contracts.operation import Check
 from colloquy.engine.client import EngineClient
+from colloquy.engine.serving.adapters import AdapterKeeper
 from colloquy.servicekit.problems import ServiceError
-from services.generator.adapters import AdapterKeeper
 
 _Result = TypeVar("_Result")
-_log = logging.getLogger("generator.readiness")
+_log = logging.getLogger("engine.readiness")
 # The first requests of a cold engine compile what later ones reuse.
 _FIRST_PROBE_S = 90.0
 _LOOK_S = 1.0

@@ -15,7 +15,7 @@ from colloquy.registry.manifest import Probe
 from colloquy.registry.store import Checkpoint, CheckpointBroken, CheckpointMissing, Registry
 from colloquy.servicekit.problems import ServiceError, Unavailable, UpstreamFailed
 
-_log = logging.getLogger("generator.adapters")
+_log = logging.getLogger("engine.adapters")
 _ASK_AGAIN_S = 5
 _TRY_AGAIN_S = 30.0
 Asks = Callable[[str, str, Probe], Awaitable[bool]]

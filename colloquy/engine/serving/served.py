@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from colloquy.engine.client import EngineClient
 from colloquy.engine.queue import EngineQueue
+from colloquy.engine.serving.adapters import AdapterKeeper
+from colloquy.engine.serving.readiness import EngineWatch
 from colloquy.profile import Engine
 from colloquy.servicekit.problems import Unavailable
-from services.generator.adapters import AdapterKeeper
-from services.generator.readiness import EngineWatch
 
 Result = TypeVar("Result")
 

@@ -3,19 +3,37 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from colloquy.engine.failures import ModelMissing
 from colloquy.engine.requests import EngineImage, Generation, GenerationRequest
+from colloquy.engine.serving.metrics import EngineMetrics
+from colloquy.engine.serving.pictures import Pictures, engine_image, fit_all, most_tokens
+from colloquy.engine.serving.served import ServedEngine
 from colloquy.media.decoding import Picture
 from colloquy.profile import Task
-from colloquy.protocols.f2rvlm import MAX_TURNS, Prompt
+from colloquy.protocols.f2rvlm import MAX_TURNS
+from colloquy.protocols.prompt import Prompt
 from colloquy.servicekit.problems import DeadlineExceeded
-from services.generator.domain import Limits
-from services.generator.engines import ServedEngine
-from services.generator.metrics import Metrics
-from services.generator.pictures import Pictures, engine_image, fit_all, most_tokens
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one prompt may hold.
+
+    Attributes:
+        context_tokens: prompt and answer together.
+        output_tokens: the longest answer.
+    """
+
+    context_tokens: int
+    output_tokens: int
+    images: int
+    turns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +59,7 @@ class TaskModel:
         binding: Task,
         engine: ServedEngine,
         pictures: Pictures,
-        metrics: Metrics,
+        metrics: EngineMetrics,
     ) -> None:
         self._task = task
         self._binding = binding
@@ -114,13 +132,45 @@ class TaskModel:
             DeadlineExceeded, UpstreamFailed: it is late or wrong.
         """
         request = self._request(inquiry, prompt, grammar, max_tokens)
+        generation = await self._in_turn(self._engine.client.generate, request)
+        self._metrics.count(self._task, generation)
+        return generation
+
+    async def probabilities(
+        self, inquiry: Inquiry, prompt: Prompt, token_ids: Sequence[int]
+    ) -> list[float]:
+        """P(token) of the answer's first token among `token_ids`, in order; they sum to 1.
+
+        Raises:
+            As `ask`; ValueError: the engine gives no log-probabilities.
+        """
+
+        async def ask(request: GenerationRequest) -> list[float]:
+            return await self._engine.client.first_token_probabilities(request, token_ids)
+
+        return await self._in_turn(ask, self._request(inquiry, prompt, None, 1))
+
+    async def embed(self, inquiry: Inquiry, prompt: Prompt) -> list[float]:
+        """The prompt's embedding, normalised: (dimensions,). Needs an engine that pools.
+
+        Raises:
+            As `ask`.
+        """
+        request = self._request(inquiry, prompt, None, 1)
+        return await self._in_turn(self._engine.client.embed, request)
+
+    async def token_ids(self, text: str) -> list[int]:
+        """The tokens of a bare text."""
+        return await self._engine.client.token_ids(self.name, text)
+
+    async def _in_turn(
+        self, call: Callable[[GenerationRequest], Awaitable[Result]], request: GenerationRequest
+    ) -> Result:
         async with self._engine.queue.slot() as waited_s:
             self._metrics.queue_seconds.labels(self._engine.name).observe(waited_s)
             started = time.monotonic()
             try:
-                generation = await self._engine.unless_it_goes_down(
-                    self._engine.client.generate(request)
-                )
+                result = await self._engine.unless_it_goes_down(call(request))
             except (asyncio.CancelledError, DeadlineExceeded):
                 self._metrics.wasted.labels(self._task).inc()
                 raise
@@ -129,8 +179,7 @@ class TaskModel:
                 raise
             self._metrics.engine_seconds.labels(self._task).observe(time.monotonic() - started)
         self._engine.watch.succeeded()
-        self._metrics.count(self._task, generation)
-        return generation
+        return result
 
     def _request(
         self, inquiry: Inquiry, prompt: Prompt, grammar: str | None, max_tokens: int

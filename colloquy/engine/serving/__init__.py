@@ -1,0 +1,1 @@
+"""An engine as a service uses it: watched, queued, with the adapters of its tasks."""
