@@ -21,17 +21,29 @@ MAX_PAGE = 1_000
 
 
 class CollectionRef(Contract):
-    """One collection of one tenant; every store keeps the two apart by both."""
+    """One collection of one tenant; every store keeps collections apart by both."""
 
     tenant: Tenant
     collection: Name
 
 
-class OpenCollection(CollectionRef):
+class StagedRef(CollectionRef):
+    """Attributes:
+    staged: the copy that a reindex builds beside the collection that is searched.
+    """
+
+    staged: bool = False
+
+
+class OpenCollection(StagedRef):
     """Makes sure that the collection is there. Other spaces than it has are a conflict."""
 
     kind: Kind = "dialogues"
     spaces: list[SpaceName] = Field(min_length=1, max_length=8)
+
+
+class PromoteStaged(CollectionRef):
+    """From now on the staged copy is the collection; what it replaces goes. At once and whole."""
 
 
 class SpaceState(Contract):
@@ -76,7 +88,7 @@ class FragmentRecord(Contract):
     acl: list[str] = Field(default_factory=list)
 
 
-class UpsertFragments(CollectionRef):
+class UpsertFragments(StagedRef):
     """Embeds and stores; answered only when what was stored survives a crash."""
 
     fragments: list[FragmentRecord] = Field(min_length=1, max_length=MAX_UPSERT)
@@ -108,7 +120,7 @@ class Selection(Contract):
     )
 
 
-class DeleteFragments(CollectionRef):
+class DeleteFragments(StagedRef):
     """Deletes what is selected. An empty selection is refused: drop the collection instead."""
 
     selection: Selection
@@ -118,11 +130,11 @@ class Counted(Contract):
     count: int
 
 
-class CountFragments(CollectionRef):
+class CountFragments(StagedRef):
     selection: Selection = Selection()
 
 
-class ScrollFragments(CollectionRef):
+class ScrollFragments(StagedRef):
     """Reads fragments page by page in order of their ids."""
 
     selection: Selection = Selection()

@@ -39,10 +39,11 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One collection of one tenant."""
+    """One collection of one tenant; `staged` is the copy that a reindex builds beside it."""
 
     tenant: str
     collection: str
+    staged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
