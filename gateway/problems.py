@@ -1,6 +1,15 @@
 """The failures that only the public door knows."""
 
-from colloquy.servicekit.problems import Forbidden, NotFound, ServiceError, TooLarge
+from colloquy.servicekit.problems import CollectionMissing, Forbidden, ServiceError, TooLarge
+
+__all__ = [
+    "CollectionMissing",
+    "DialogueTooLong",
+    "HostRefused",
+    "OriginRefused",
+    "ScopeMissing",
+    "Unsupported",
+]
 
 
 class HostRefused(Forbidden):
@@ -13,10 +22,6 @@ class OriginRefused(Forbidden):
 
 class ScopeMissing(Forbidden):
     slug, title = "scope-missing", "The key does not have the scope that this needs"
-
-
-class CollectionMissing(NotFound):
-    slug, title = "collection-missing", "There is no such collection"
 
 
 class DialogueTooLong(TooLarge):

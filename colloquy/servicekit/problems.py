@@ -78,6 +78,12 @@ class NotFound(ServiceError):
     status, slug, title = 404, "not-found", "There is no such thing"
 
 
+class CollectionMissing(NotFound):
+    """Known to the gateway and to the service that keeps collections."""
+
+    slug, title = "collection-missing", "There is no such collection"
+
+
 class RouteMissing(ServiceError):
     status, slug, title = 404, "no-such-route", "There is nothing at this address"
 

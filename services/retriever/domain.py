@@ -1,10 +1,13 @@
 """What the retriever thinks in: points of a collection, and how a store is asked for them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+from colloquy.contracts.content import Value
 
 Vector = Sequence[float]
 """(dimensions,), of length 1."""
@@ -52,7 +55,7 @@ class Point:
     vectors: one for each space of the collection.
     payload: JSON; `record` is the fragment as it came, the other fields are those of `Where`:
         tenant, dialogue_id, revision, speakers, time_from, time_to (unix seconds, or absent),
-        metadata (`name=value` strings, see `metadata_terms`), acl.
+        metadata (see `metadata_terms`), acl.
     """
 
     id: UUID
@@ -94,3 +97,18 @@ class Hit:
     id: UUID
     score: float
     payload: Mapping[str, Any]
+
+
+def metadata_terms(metadata: Mapping[str, Value]) -> list[str]:
+    """One string for each pair, equal exactly when name and value are: `"name"=value`, both JSON.
+
+    The name is quoted, so one that holds `=` cannot be read as another pair. Numbers are compared
+    as numbers: 1 and 1.0 are one value; 1, "1" and true are three.
+    """
+    return [f"{json.dumps(name)}={_canonical(value)}" for name, value in metadata.items()]
+
+
+def _canonical(value: Value) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, allow_nan=False)
