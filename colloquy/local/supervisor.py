@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from colloquy.contracts.operation import Readiness
@@ -13,7 +14,7 @@ from colloquy.local.engine_command import CannotStart
 from colloquy.local.health import Asker
 from colloquy.local.layout import Layout
 from colloquy.local.logs import bound
-from colloquy.local.plan import ChildPlan, Handed, gateway_url, plan
+from colloquy.local.plan import ChildPlan, Handed, gateway_url, plan, services_of
 from colloquy.local.ports import holder_of
 from colloquy.local.processes import Identity, Process, adopt_orphans, boot_id, process_of, send
 from colloquy.local.processes import processes as all_processes
@@ -25,6 +26,8 @@ from colloquy.servicekit.middleware import HOP_SECRET_HEADER
 _LOOK_STARTING_S = 0.25
 _LOOK_S = 2.0
 _READY_WITHIN_S = 4.0
+# The services that ask engines, and say of each whether it answers.
+_WATCH_ENGINES = frozenset({"generator", "retriever", "reranker"})
 # An engine that has answered its probe and then does not for so long is started again.
 STUCK_AFTER_S = 60.0
 
@@ -94,11 +97,15 @@ class Supervisor:
 
     async def _supervise(self) -> None:
         """Looks at everything, again and again: the one loop of the supervisor."""
-        address = self._profile.address_of("generator")
-        async with (
-            Asker(gateway_url(self._profile)) as gateway,
-            Asker(address, headers={HOP_SECRET_HEADER: self._hop}) as generator,
-        ):
+        async with AsyncExitStack() as stack:
+            gateway = await stack.enter_async_context(Asker(gateway_url(self._profile)))
+            services = [
+                await stack.enter_async_context(
+                    Asker(self._profile.address_of(name), headers={HOP_SECRET_HEADER: self._hop})
+                )
+                for name in services_of(self._profile)
+                if name in _WATCH_ENGINES
+            ]
             while not self._stop.is_set():
                 self._look()
                 failed = next((child for child in self._children if child.has_failed), None)
@@ -109,7 +116,7 @@ class Supervisor:
                         f"(its log: {failed.log})"
                     )
                     return
-                await self._ask(gateway, generator)
+                await self._ask(gateway, services)
                 self._write()
                 await self._wait(_LOOK_STARTING_S if self._phase == "starting" else _LOOK_S)
 
@@ -121,15 +128,15 @@ class Supervisor:
         for one in waiting:
             one.cancel()
 
-    async def _ask(self, gateway: Asker, generator: Asker) -> None:
+    async def _ask(self, gateway: Asker, services: Sequence[Asker]) -> None:
         """Whether the stack serves, and which engines answer."""
-        front, behind = await asyncio.gather(
-            gateway.readiness(within_s=_READY_WITHIN_S),
-            generator.readiness(within_s=_READY_WITHIN_S),
+        answers = await asyncio.gather(
+            *(asker.readiness(within_s=_READY_WITHIN_S) for asker in (gateway, *services))
         )
+        front, behind = answers[0], [answer for answer in answers[1:] if answer is not None]
         self._checks = {
             check.name: check.detail
-            for answer in (front, behind)
+            for answer in answers
             if answer is not None
             for check in answer.checks
             if not check.ready and check.detail
@@ -143,22 +150,19 @@ class Supervisor:
             self._detail = "; ".join(f"{name}: {why}" for name, why in self._checks.items())
         self._restart_stuck_engines(behind)
 
-    def _restart_stuck_engines(self, answer: Readiness | None) -> None:
-        """The generator probes engines with real questions; `engine:<name>` is its check."""
-        if answer is None:
-            return
+    def _restart_stuck_engines(self, answers: Sequence[Readiness]) -> None:
+        """Services probe engines with real questions; `engine:<name>` is their check. An engine
+        that answers one of them is not stuck."""
         now = asyncio.get_running_loop().time()
-        for check in answer.checks:
-            child = self._engine_of(check.name)
-            if child is None:
-                continue
-            if check.ready:
-                self._green_at[check.name] = now
-                continue
-            if child.ready_since is None:
+        checks = [check for answer in answers for check in answer.checks]
+        green = {check.name for check in checks if check.ready}
+        self._green_at |= dict.fromkeys(green, now)
+        for name in {check.name for check in checks} - green:
+            child = self._engine_of(name)
+            if child is None or child.ready_since is None:
                 continue
             # A new engine's first answers take their time: it is measured by its start limit.
-            green_at = self._green_at.get(check.name, 0.0)
+            green_at = self._green_at.get(name, 0.0)
             fresh = green_at < child.ready_since
             limit_s = child.plan.start_within_s if fresh else STUCK_AFTER_S
             if now - max(green_at, child.ready_since) > limit_s:
