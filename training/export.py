@@ -4,7 +4,6 @@ python -m training.export --version 1 --out starter
 """
 
 import argparse
-import base64
 import hashlib
 import json
 import shutil
@@ -18,13 +17,12 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
-from colloquy.contracts.content import Dialogue, ImagePart, TextPart, Utterance
+from colloquy.contracts.content import Dialogue
 from colloquy.registry.manifest import Base, Manifest, Probe, Reference
 from training import adapters, card, generate, samples
-from training.data import prompts
+from training.data import prompts, public
 from training.data.world import splits
 from training.data.world.dialogues import WorldDialogue
-from training.data.world.pictures import png
 from training.recipe import RUNS, file_hash
 
 BASE_FILES = (
@@ -140,16 +138,7 @@ def _probe(model: Any, processor: Any, task: str) -> Probe:
 
 def public_form(dialogue: WorldDialogue) -> Dialogue:
     """A dialogue in the public API's form, pictures as PNG data URLs."""
-    turns = []
-    for number, turn in enumerate(dialogue.turns):
-        if turn.picture is None:
-            turns.append(Utterance(id=number, speaker=turn.speaker, content=turn.text))
-            continue
-        data = base64.b64encode(png(turn.picture)).decode()
-        parts: list[TextPart | ImagePart] = [TextPart(text=turn.text)] if turn.text else []
-        parts.append(ImagePart.of(f"data:image/png;base64,{data}"))
-        turns.append(Utterance(id=number, speaker=turn.speaker, content=parts))
-    return Dialogue(utterances=turns)
+    return Dialogue(utterances=public.utterances(dialogue))
 
 
 def _write_manifest(folder: Path, **fields: Any) -> None:
