@@ -49,6 +49,10 @@ _LISTWISE = (
 )
 _CHOICE = re.compile(r"Ans: \(([1-9][0-9]?)\)")
 _NUMBERING = re.compile(r"\((?=[0-9]{1,2}\) )")
+# M-BEIR's ids, `dataset:number`, and how far apart its datasets lie when the two become one number.
+_ID = re.compile(r"([0-9]{1,9}):([0-9]{1,9})", re.ASCII)
+_QUERIES_APART = 500_000
+_CANDIDATES_APART = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +214,47 @@ def _floor(side: float) -> int:
 
 def _ceil(side: float) -> int:
     return -int(-side // PATCH_PIXELS) * PATCH_PIXELS
+
+
+# --- M-BEIR's ids -----------------------------------------------------------------------------
+
+
+def hashed_qid(qid: str) -> int:
+    """A query's id `9:1` as the one number of LamRA's files.
+
+    Raises:
+        Malformed: no such id, or its number reaches into the next dataset's.
+    """
+    return _hashed(qid, _QUERIES_APART)
+
+
+def unhashed_qid(number: int) -> str:
+    """The query's id that `hashed_qid` made a number of."""
+    return _unhashed(number, _QUERIES_APART)
+
+
+def hashed_did(did: str) -> int:
+    """A candidate's id as the one number of LamRA's files.
+
+    Raises:
+        Malformed: no such id, or its number reaches into the next dataset's.
+    """
+    return _hashed(did, _CANDIDATES_APART)
+
+
+def unhashed_did(number: int) -> str:
+    """The candidate's id that `hashed_did` made a number of."""
+    return _unhashed(number, _CANDIDATES_APART)
+
+
+def _hashed(written: str, apart: int) -> int:
+    match = _ID.fullmatch(written)
+    if match is None or int(match[2]) >= apart:
+        raise Malformed(f"an id is `dataset:number`, the number below {apart}")
+    return int(match[1]) * apart + int(match[2])
+
+
+def _unhashed(number: int, apart: int) -> str:
+    if number < 0:
+        raise Malformed("an id's number is not negative")
+    return f"{number // apart}:{number % apart}"

@@ -128,3 +128,33 @@ def test_a_fitted_picture_keeps_the_bounds(width: int, height: int) -> None:
     assert wide * high >= lamra.MIN_PIXELS
     if max(width, height) < 100 * min(width, height):
         assert wide * high <= lamra.MAX_PIXELS
+
+
+def test_mbeir_ids_become_the_numbers_of_the_released_files_and_back() -> None:
+    assert lamra.hashed_qid("9:1") == 4_500_001
+    assert lamra.hashed_did("9:1") == 90_000_001
+    assert lamra.unhashed_qid(4_500_001) == lamra.unhashed_did(90_000_001) == "9:1"
+
+
+@given(st.integers(0, 99), st.integers(0, 499_999))
+def test_no_two_mbeir_ids_share_a_number(dataset: int, number: int) -> None:
+    written = f"{dataset}:{number}"
+    assert lamra.unhashed_qid(lamra.hashed_qid(written)) == written
+    assert lamra.unhashed_did(lamra.hashed_did(written)) == written
+
+
+@pytest.mark.parametrize("written", ["", "9", "9:", ":1", "a:1", "9:1:2", "-9:1", "9: 1", "９:1"])
+def test_what_is_no_mbeir_id_is_refused(written: str) -> None:
+    with pytest.raises(Malformed):
+        lamra.hashed_qid(written)
+    with pytest.raises(Malformed):
+        lamra.hashed_did(written)
+
+
+def test_an_mbeir_id_does_not_reach_into_the_next_dataset() -> None:
+    with pytest.raises(Malformed):
+        lamra.hashed_qid("9:500000")
+    with pytest.raises(Malformed):
+        lamra.hashed_did("9:10000000")
+    with pytest.raises(Malformed):
+        lamra.unhashed_qid(-1)
