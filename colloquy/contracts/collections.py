@@ -55,10 +55,12 @@ class Accepted(Contract):
 class ItemError(Contract):
     """Attributes:
     item: position in the request, from 0; null for work that no request brought.
+    line: of the body where the item begins, from 1.
     at: the place in the item, `utterances/3/content`.
     """
 
     item: int | None
+    line: int | None = None
     dialogue_id: str | None = None
     at: str = ""
     why: str

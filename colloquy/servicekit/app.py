@@ -22,6 +22,7 @@ from colloquy.servicekit.middleware import (
     KnowTheHop,
     NameRequest,
     Observe,
+    RouteLimits,
 )
 from colloquy.servicekit.problems import PROBLEM_MEDIA_TYPE, install_problem_handlers
 
@@ -41,6 +42,7 @@ def create_service(
     max_body_bytes: int,
     max_bodies_bytes: int | None = None,
     default_deadline_ms: int | None = None,
+    route_limits: Sequence[RouteLimits] = (),
     open_paths: frozenset[str] = _OPEN_PATHS,
     metrics_route: bool = True,
     middleware: Sequence[Middleware] = (),
@@ -58,6 +60,7 @@ def create_service(
         max_body_bytes: of any request body.
         max_bodies_bytes: of all request bodies under way together; beyond it 503.
         default_deadline_ms: for requests that carry no deadline; None leaves them without.
+        route_limits: of routes that need others than these.
         open_paths: answered without the hop secret.
         metrics_route: False where the service guards `/metrics` by a route of its own.
         middleware: further layers, innermost, in the order a request meets them.
@@ -76,8 +79,13 @@ def create_service(
             Middleware(CancelWhenClientLeaves),
             Middleware(AnswerProblems),
             Middleware(KnowTheHop, secret=hop_secret, open_paths=open_paths),
-            Middleware(BoundBody, max_bytes=max_body_bytes, max_total_bytes=max_bodies_bytes),
-            Middleware(KeepDeadline, default_ms=default_deadline_ms),
+            Middleware(
+                BoundBody,
+                max_bytes=max_body_bytes,
+                max_total_bytes=max_bodies_bytes,
+                routes=route_limits,
+            ),
+            Middleware(KeepDeadline, default_ms=default_deadline_ms, routes=route_limits),
             *middleware,
         ],
         **({"docs_url": None, "redoc_url": None, "openapi_url": None} | options),

@@ -6,7 +6,10 @@
 import asyncio
 import hmac
 import logging
+import re
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydantic import SecretStr
 from starlette.datastructures import Headers, MutableHeaders
@@ -228,6 +231,31 @@ class KnowTheHop:
         await self._app(scope, receive, send)
 
 
+@dataclass(frozen=True, slots=True)
+class RouteLimits:
+    """Limits of one route instead of the service's own.
+
+    Attributes:
+        path: the whole path matches it.
+        deadline_ms: for requests that carry none.
+        max_bytes: of a body that goes to disk as it arrives, so that it takes no share of the
+            memory; None leaves the service's bounds.
+    """
+
+    method: str
+    path: re.Pattern[str]
+    deadline_ms: int
+    max_bytes: int | None = None
+
+
+def limits_of(scope: Scope, routes: Sequence[RouteLimits]) -> RouteLimits | None:
+    """The limits of the route that a request asks for, where it has some of its own."""
+    for route in routes:
+        if scope["method"] == route.method and route.path.fullmatch(scope["path"]):
+            return route
+    return None
+
+
 class BoundBody:
     """Refuses a body over the limit: by its announced length, else by what really arrives.
 
@@ -236,25 +264,35 @@ class BoundBody:
     others wait for.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, max_total_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_bytes: int,
+        max_total_bytes: int | None = None,
+        routes: Sequence[RouteLimits] = (),
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._max_total_bytes = max_total_bytes
+        self._routes = routes
         self._total = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        own = limits_of(scope, self._routes)
+        to_disk = own is not None and own.max_bytes is not None
+        max_bytes = own.max_bytes if own and own.max_bytes is not None else self._max_bytes
         announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and (len(announced) > 18 or int(announced) > self._max_bytes):
-            raise self._too_large()
-        arrived = 0
+        if announced.isdecimal() and (len(announced) > 18 or int(announced) > max_bytes):
+            raise _too_large(max_bytes)
+        arrived = held = 0
         ended = False
         began_s: float | None = None
 
         async def counted() -> Message:
-            nonlocal arrived, began_s, ended
+            nonlocal arrived, began_s, ended, held
             if ended:  # from here on whoever asks waits for the client to leave
                 return await receive()
             began_s = began_s or asyncio.get_running_loop().time()
@@ -271,9 +309,12 @@ class BoundBody:
             if message["type"] == "http.request":
                 size = len(message.get("body", b""))
                 arrived += size
+                if arrived > max_bytes:
+                    raise _too_large(max_bytes)
+                if to_disk:
+                    return message
                 self._total += size
-                if arrived > self._max_bytes:
-                    raise self._too_large()
+                held += size
                 if self._max_total_bytes is not None and self._total > self._max_total_bytes:
                     raise Overloaded("too many large bodies are under way", retry_after_s=1)
             return message
@@ -281,20 +322,22 @@ class BoundBody:
         try:
             await self._app(scope, counted, send)
         finally:
-            self._total -= arrived
+            self._total -= held
 
-    def _too_large(self) -> TooLarge:
-        return TooLarge(
-            f"the body may have at most {self._max_bytes} bytes", max_bytes=self._max_bytes
-        )
+
+def _too_large(max_bytes: int) -> TooLarge:
+    return TooLarge(f"the body may have at most {max_bytes} bytes", max_bytes=max_bytes)
 
 
 class KeepDeadline:
-    """Starts the deadline that the caller's header carries, or the service's own."""
+    """Starts the deadline that the caller's header carries, or the route's or service's own."""
 
-    def __init__(self, app: ASGIApp, default_ms: int | None) -> None:
+    def __init__(
+        self, app: ASGIApp, default_ms: int | None, routes: Sequence[RouteLimits] = ()
+    ) -> None:
         self._app = app
         self._default_ms = default_ms
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -303,7 +346,10 @@ class KeepDeadline:
         offered = Headers(scope=scope).get(DEADLINE_HEADER)
         if offered is not None and not (offered.isdecimal() and len(offered) < 10):
             raise Malformed(f"{DEADLINE_HEADER} must be a whole number of milliseconds")
-        ms = self._default_ms if offered is None else min(int(offered), _MAX_DEADLINE_MS)
+        own = limits_of(scope, self._routes)
+        ms = own.deadline_ms if own is not None else self._default_ms
+        if offered is not None:
+            ms = min(int(offered), _MAX_DEADLINE_MS)
         if ms is None:
             await self._app(scope, receive, send)
             return
