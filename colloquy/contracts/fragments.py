@@ -38,6 +38,12 @@ class FragmentSearchRequest(Contract):
     filter: Filter | None = None
     top_k: int = Field(default=5, ge=1, le=100, strict=True)
     candidates: int | None = Field(default=None, ge=1, le=1_000, strict=True)
+    methods: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=9,
+        description="Spaces of the collection and `bm25`; null takes all that the query allows.",
+    )
     rerank: Literal["none", "pointwise", "listwise"] | None = None
     refine: bool = Field(default=True, strict=True)
     timeout_ms: int | None = Field(default=None, ge=1, le=MAX_TIMEOUT_MS, strict=True)
@@ -50,7 +56,7 @@ class FragmentSearchRequest(Contract):
         if not (self.query and self.query.strip()) and self.query_image is None:
             raise ValueError("give `query`, `query_image` or both; a blank query finds nothing")
         if self.dialogue is not None:
-            for name in ("filter", "candidates", "rerank"):
+            for name in ("filter", "candidates", "methods", "rerank"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"`{name}` belongs to a search in a `collection`")
         return self
