@@ -59,6 +59,11 @@ class RerankRequest(Dialect):
     top_n: int | None = Field(default=None, ge=1)
     return_documents: bool = False
     mode: Literal["pointwise", "listwise"] = Field(default="pointwise", description="Ours.")
+    instruction: str | None = Field(
+        default=None,
+        max_length=1_024,
+        description="What is looked for; null takes the reranker's own, an empty one none. Ours.",
+    )
     timeout_ms: int | None = Field(default=None, ge=1)
 
 

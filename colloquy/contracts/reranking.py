@@ -21,12 +21,15 @@ class Rerank(Contract):
         candidates: each text and pictures in their order.
         mode: pointwise asks P(Yes) for each; listwise asks which of (at most ten) is best and
             scores from the digits' probabilities.
+        instruction: what is looked for, before the query's text; null takes the reranker's own,
+            an empty one none (as where the text has it already).
     """
 
     tenant: Tenant
     query: Parts
     candidates: list[Parts] = Field(min_length=1, max_length=MAX_CANDIDATES)
     mode: Literal["pointwise", "listwise"] = "pointwise"
+    instruction: str | None = Field(default=None, max_length=1_024)
 
 
 class Reranked(Contract):
