@@ -46,6 +46,11 @@ class FragmentSearchRequest(Contract):
     )
     rerank: Literal["none", "pointwise", "listwise"] | None = None
     refine: bool = Field(default=True, strict=True)
+    merge: bool = Field(
+        default=True,
+        strict=True,
+        description="One fragment for each dialogue; false gives every candidate by itself.",
+    )
     timeout_ms: int | None = Field(default=None, ge=1, le=MAX_TIMEOUT_MS, strict=True)
     as_: list[Label] | None = Field(default=None, alias="as", max_length=64)
 
@@ -59,6 +64,8 @@ class FragmentSearchRequest(Contract):
             for name in ("filter", "candidates", "methods", "rerank"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"`{name}` belongs to a search in a `collection`")
+            if not self.merge:
+                raise ValueError("`merge` belongs to a search in a `collection`")
         return self
 
 

@@ -39,7 +39,13 @@ def test_a_blank_query_is_refused(query: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("filter", {"speaker": ["a"]}), ("candidates", 3), ("methods", ["bm25"]), ("rerank", "none")],
+    [
+        ("filter", {"speaker": ["a"]}),
+        ("candidates", 3),
+        ("methods", ["bm25"]),
+        ("rerank", "none"),
+        ("merge", False),
+    ],
 )
 def test_what_belongs_to_collections_is_refused_inside_a_dialogue(name: str, value: Any) -> None:
     assert (
