@@ -18,7 +18,9 @@ class Rerank(Contract):
     Attributes:
         query: text and pictures, pictures first as published; the reranker adds the instruction
             of its protocol and tidies the text.
-        candidates: each text and pictures in their order.
+        candidates: each text and pictures in their order. Where no instruction is given they are
+            fragments of dialogues and shown to the letter; with one, a candidate of a single text
+            is tidied as published.
         mode: pointwise asks P(Yes) for each; listwise asks which of (at most ten) is best and
             scores from the digits' probabilities.
         instruction: what is looked for, before the query's text; null takes the reranker's own,

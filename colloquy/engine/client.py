@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from colloquy.engine.failures import CacheMiss
 from colloquy.engine.pictures import PictureMemory, content_parts
-from colloquy.engine.requests import EngineModel, Generation, GenerationRequest
+from colloquy.engine.requests import EngineModel, FirstToken, Generation, GenerationRequest
 from colloquy.engine.wire import Wire
 from colloquy.profile import Capabilities
 from colloquy.servicekit.problems import UpstreamFailed
@@ -82,7 +82,13 @@ class EngineClient:
     async def first_token_probabilities(
         self, request: GenerationRequest, token_ids: Sequence[int]
     ) -> list[float]:
-        """P(token | prompt, the token is one of `token_ids`) for each, in order; they sum to 1.
+        """The probabilities of `first_token` alone."""
+        return list((await self.first_token(request, token_ids)).probabilities)
+
+    async def first_token(self, request: GenerationRequest, token_ids: Sequence[int]) -> FirstToken:
+        """P(token | prompt, the token is one of `token_ids`) for each; they sum to 1.
+
+        It is the answer's first token, or the first after `request.begun`.
 
         Raises:
             ValueError: the engine gives no log-probabilities, or ids repeat or are too many.
@@ -109,7 +115,8 @@ class EngineClient:
             logprobs = [found[token] for token in token_ids]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UpstreamFailed("the engine's answer lacks log-probabilities") from error
-        return _softmax(logprobs)
+        prompt_tokens, cached_tokens, _ = _usage(answer)
+        return FirstToken(tuple(_softmax(logprobs)), prompt_tokens, cached_tokens)
 
     async def embed(self, request: GenerationRequest) -> list[float]:
         """The last token's state after the generation prompt, L2-normalised: (dimensions,).
@@ -126,8 +133,8 @@ class EngineClient:
         """Tokens of the prompt exactly as the engine would see it, pictures included."""
         # The tokenizer's route keeps no pictures, so it always gets the bytes.
         body = self._body(request, PictureMemory())[0]
-        kept = {"model": body["model"], "messages": body["messages"]}
-        return int((await self._wire.post("/tokenize", kept))["count"])
+        body.pop("cache_salt", None)
+        return int((await self._wire.post("/tokenize", body))["count"])
 
     async def token_ids(self, model: str, text: str) -> list[int]:
         """The tokens of a bare text, without any template."""
@@ -234,6 +241,9 @@ class EngineClient:
             "model": request.model,
             "messages": messages,
         }
+        if request.begun:
+            messages.append({"role": "assistant", "content": request.begun})
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
         if self._can.cache_salt:
             body["cache_salt"] = request.tenant
         return body, keys
@@ -242,16 +252,26 @@ class EngineClient:
 def _generation(answer: Any) -> Generation:
     try:
         choice = answer["choices"][0]
-        usage = answer.get("usage") or {}
-        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+        prompt_tokens, cached_tokens, output_tokens = _usage(answer)
         return Generation(
             text=choice["message"]["content"] or "",
             complete=choice["finish_reason"] == "stop",
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            cached_tokens=int(cached),
-            output_tokens=int(usage.get("completion_tokens") or 0),
+            prompt_tokens=prompt_tokens,
+            cached_tokens=cached_tokens,
+            output_tokens=output_tokens,
         )
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError) as error:
+        raise UpstreamFailed("the engine's answer has another form") from error
+
+
+def _usage(answer: Any) -> tuple[int, int, int]:
+    """Tokens of the prompt, those of them that were cached, tokens written."""
+    try:
+        usage = answer.get("usage") or {}
+        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+        prompt, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+        return int(prompt), int(cached), int(written)
+    except (TypeError, ValueError, AttributeError) as error:
         raise UpstreamFailed("the engine's answer has another form") from error
 
 

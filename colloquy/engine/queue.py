@@ -32,6 +32,11 @@ class EngineQueue:
         self._service_s = _FIRST_GUESS_S
 
     @property
+    def most(self) -> int:
+        """Requests that it takes in together, those that run included."""
+        return self._places + self._max_waiting
+
+    @property
     def running(self) -> int:
         return self._running
 

@@ -32,6 +32,7 @@ class GenerationRequest:
         content: text and pictures of the user turn, in order.
         tenant: keys every cache of the engine.
         grammar: EBNF that the answer must match; None leaves the model free.
+        begun: the beginning of the answer, which the model goes on from.
     """
 
     model: str
@@ -41,6 +42,7 @@ class GenerationRequest:
     max_tokens: int
     grammar: str | None = None
     temperature: float = 0.0
+    begun: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,19 @@ class Generation:
     prompt_tokens: int
     cached_tokens: int
     output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstToken:
+    """How probable each of some tokens is as the answer's next one, and what it took to know.
+
+    Attributes:
+        probabilities: P(token | it is one of those asked for), in their order; they sum to 1.
+    """
+
+    probabilities: tuple[float, ...]
+    prompt_tokens: int
+    cached_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The reranker: LamRA-Rank over a model engine, pointwise and listwise."""

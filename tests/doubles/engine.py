@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ class EngineDouble:
     Attributes:
         adapters: folders of loaded adapters, by name.
         answers: the answer to a chat request.
+        weights: for a chat request that asks for probabilities of tokens, their weights by id;
+            what is missing weighs nothing.
+        tokens: the tokens of a bare text.
         asked: every chat request that was not a probe.
         fails: (status, message) for chat requests, or None.
         finish_reason: of every answer.
@@ -32,6 +36,8 @@ class EngineDouble:
     def __init__(self) -> None:
         self.adapters: dict[str, str] = {}
         self.answers: Callable[[Body], str] = lambda _: ""
+        self.weights: Callable[[Body], dict[int, float]] = lambda _: {}
+        self.tokens: Callable[[str], list[int]] = lambda text: [ord(letter) for letter in text]
         self.asked: list[Body] = []
         self.pings = 0
         self.fails: tuple[int, str] | None = None
@@ -69,7 +75,10 @@ class EngineDouble:
                 return _error(400, "Cache miss for image at index 0 but data is not provided.")
             self._seen.add(key)
         self.asked.append(body)
-        return JSONResponse(_completion(self.answers(body), body, self.finish_reason))
+        answer = _completion(self.answers(body), body, self.finish_reason)
+        if "logprob_token_ids" in body:
+            answer["choices"][0]["logprobs"] = _logprobs(self.weights(body), body)
+        return JSONResponse(answer)
 
     def count(self, body: Body) -> int:
         self.counts += 1
@@ -116,7 +125,11 @@ def _app(double: EngineDouble) -> FastAPI:
 
     @app.post("/tokenize")
     async def tokenize(request: Request) -> Body:
-        return {"count": double.count(await request.json()), "tokens": []}
+        body = await request.json()
+        if "prompt" in body:
+            tokens = double.tokens(body["prompt"])
+            return {"count": len(tokens), "tokens": tokens}
+        return {"count": double.count(body), "tokens": []}
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -137,6 +150,17 @@ def _completion(text: str, body: Body, finish_reason: str) -> Body:
             "prompt_tokens_details": {"cached_tokens": 64},
         },
     }
+
+
+def _logprobs(weights: dict[int, float], body: Body) -> Body:
+    entries = [
+        {
+            "token": f"token_id:{token}",
+            "logprob": math.log(weights[token]) if weights.get(token) else -9999.0,
+        }
+        for token in body["logprob_token_ids"]
+    ]
+    return {"content": [{**entries[0], "top_logprobs": entries}]}
 
 
 def _error(status: int, message: str) -> Response:

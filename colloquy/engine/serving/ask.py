@@ -4,11 +4,11 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from colloquy.engine.failures import ModelMissing
-from colloquy.engine.requests import EngineImage, Generation, GenerationRequest
+from colloquy.engine.requests import EngineImage, FirstToken, Generation, GenerationRequest
 from colloquy.engine.serving.metrics import EngineMetrics
 from colloquy.engine.serving.pictures import Pictures, engine_image, fit_all, most_tokens
 from colloquy.engine.serving.served import ServedEngine
@@ -136,19 +136,22 @@ class TaskModel:
         self._metrics.count(self._task, generation)
         return generation
 
-    async def probabilities(
-        self, inquiry: Inquiry, prompt: Prompt, token_ids: Sequence[int]
-    ) -> list[float]:
-        """P(token) of the answer's first token among `token_ids`, in order; they sum to 1.
+    async def first_token(
+        self, inquiry: Inquiry, prompt: Prompt, token_ids: Sequence[int], *, begun: str = ""
+    ) -> FirstToken:
+        """P(token) of the answer's first token among `token_ids`, or of the first after `begun`.
 
         Raises:
             As `ask`; ValueError: the engine gives no log-probabilities.
         """
 
-        async def ask(request: GenerationRequest) -> list[float]:
-            return await self._engine.client.first_token_probabilities(request, token_ids)
+        async def ask(request: GenerationRequest) -> FirstToken:
+            return await self._engine.client.first_token(request, token_ids)
 
-        return await self._in_turn(ask, self._request(inquiry, prompt, None, 1))
+        request = replace(self._request(inquiry, prompt, None, 1), begun=begun)
+        told = await self._in_turn(ask, request)
+        self._metrics.count_read(self._task, told.prompt_tokens, told.cached_tokens)
+        return told
 
     async def embed(self, inquiry: Inquiry, prompt: Prompt) -> list[float]:
         """The prompt's embedding, normalised: (dimensions,). Needs an engine that pools.

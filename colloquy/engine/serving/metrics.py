@@ -60,6 +60,9 @@ class EngineMetrics:
         self._running.labels(engine).set_function(lambda: queue.running)
 
     def count(self, task: str, generation: Generation) -> None:
-        self.prompt_tokens.labels(task).inc(generation.prompt_tokens)
-        self.cached_tokens.labels(task).inc(generation.cached_tokens)
+        self.count_read(task, generation.prompt_tokens, generation.cached_tokens)
         self.output_tokens.labels(task).inc(generation.output_tokens)
+
+    def count_read(self, task: str, prompt_tokens: int, cached_tokens: int) -> None:
+        self.prompt_tokens.labels(task).inc(prompt_tokens)
+        self.cached_tokens.labels(task).inc(cached_tokens)
