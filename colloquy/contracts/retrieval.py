@@ -230,6 +230,12 @@ class Done(Contract):
     """An answer that holds nothing."""
 
 
+class CollectionsOf(Contract):
+    """Asks for every collection of a tenant; a staged copy is none."""
+
+    tenant: Tenant
+
+
 class CollectionStates(Contract):
     collections: list[CollectionState]
 

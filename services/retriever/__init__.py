@@ -1,0 +1,1 @@
+"""The retriever: contents become vectors, vectors are kept and searched."""

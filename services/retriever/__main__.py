@@ -1,0 +1,48 @@
+"""Serves the retriever: `COLLOQUY_PROFILE=profiles/starter.yaml python -m services.retriever`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from colloquy.profile import ProfileError, load_from_environment, profile_from_environment
+from colloquy.servicekit.serving import CannotServe, serve
+from services.retriever.app import create_app
+from services.retriever.settings import Settings, Tuning
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="retriever", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="check the profile's section and exit")
+    arguments = parser.parse_args(argv)
+    try:
+        if arguments.check:
+            print(check())  # noqa: T201
+        else:
+            profile, secrets = load_from_environment()
+            settings = Settings.of(profile, secrets)
+            serve(create_app(settings), settings.listen)
+    except (ProfileError, CannotServe) as failure:
+        print(f"retriever: {failure}", file=sys.stderr)  # noqa: T201
+        return 1
+    except ValidationError as failure:
+        first = failure.errors()[0]
+        place = "/".join(["retriever", *map(str, first["loc"])])
+        print(f"retriever: the profile does not hold: {place}: {first['msg']}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def check() -> str:
+    """One line on what would be served; nothing is started."""
+    profile = profile_from_environment()
+    if profile.retriever is None:
+        raise ProfileError(f"profile {profile.name} runs no retriever: it has no `retriever:`")
+    tuning = Tuning.model_validate(profile.retriever)
+    spaces = ", ".join(f"{name} ({space.kind})" for name, space in profile.spaces.items())
+    return f"retriever: {profile.name} would serve {spaces} from {tuning.store.kind}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,218 @@
+"""open_clip models: loading, and blocking encoders. Only here does a service import torch."""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from colloquy.media.failures import BadImage
+from colloquy.registry.store import Registry
+from colloquy.sections import ClipSpace
+from services.retriever.encoding import Array, unit
+
+Tensor = Any
+_FOLDER = "local-dir:"
+_PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+_DIGEST_CHARACTERS = 12
+
+
+class ClipModel:
+    """One open_clip model. Every method blocks; any thread may call.
+
+    Attributes:
+        revision: `clip@1` of a checkpoint, else the space's name and a hash of the weights.
+        dimensions: of its vectors.
+        context_tokens: the longest text, marks included.
+        shortens: a batch of texts costs its longest one, not the whole context.
+    """
+
+    def __init__(self, model: Any, preprocess: Any, tokenizer: Any, revision: str) -> None:
+        self._model = model.eval()
+        self._preprocess = preprocess
+        self._texts = _Texts(tokenizer)
+        self._computing = Lock()
+        self._device = next(model.parameters()).device
+        self._picture_dtype = _first_weight(model.visual).dtype
+        self.revision = revision
+        self.context_tokens = self._texts.context_tokens
+        self.shortens = _reads_up_to_its_end(model)
+        self.dimensions = int(self.encode_texts([self.tokens("")]).shape[1])
+
+    # --- text -------------------------------------------------------------------------------
+
+    def count(self, text: str) -> int:
+        """Tokens of a text, marks included, were there no limit."""
+        return self._texts.count(text)
+
+    def tokens(self, text: str) -> Tensor:
+        """The padded tokens of a text that fits: (context_tokens,)."""
+        return self._texts.tokens(text)
+
+    def encode_texts(self, tokens: Sequence[Tensor]) -> Array:
+        """Unit vectors of tokenised texts: (texts, dimensions)."""
+        import torch
+
+        batch = torch.stack(list(tokens)).to(self._device)
+        with self._computing, torch.inference_mode():
+            if self.shortens:
+                return _vectors(_encode_shortened(self._model, batch))
+            return _vectors(self._model.encode_text(batch))
+
+    # --- pictures ---------------------------------------------------------------------------
+
+    def prepare(self, data: bytes) -> Tensor:
+        """Decodes a picture and brings it into the model's form: (3, height, width).
+
+        Raises:
+            BadImage: it cannot be decoded.
+        """
+        try:
+            with Image.open(io.BytesIO(data)) as picture:
+                return self._preprocess(picture.convert("RGB"))
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+            raise BadImage("the picture cannot be decoded") from error
+
+    def encode_pictures(self, pictures: Sequence[Tensor]) -> Array:
+        """Unit vectors of prepared pictures: (pictures, dimensions)."""
+        import torch
+
+        batch = torch.stack(list(pictures)).to(self._device, self._picture_dtype)
+        with self._computing, torch.inference_mode():
+            return _vectors(self._model.encode_image(batch))
+
+
+def load_clip(name: str, space: ClipSpace, registry: Registry) -> ClipModel:
+    """Loads what the space `name` is computed with.
+
+    Raises:
+        CheckpointMissing, CheckpointBroken: of a checkpoint; OSError, RuntimeError, ValueError:
+            open_clip finds no such model or cannot read it.
+    """
+    import open_clip
+    import torch
+
+    if space.threads is not None and space.device == "cpu":
+        torch.set_num_threads(space.threads)
+    source, pretrained, revision = _source(space.model, registry)
+    with warnings.catch_warnings():
+        # An activation that differs from the tag's is what the published numbers were made with.
+        warnings.simplefilter("ignore")
+        model, _, preprocess = open_clip.create_model_and_transforms(
+            source,
+            pretrained=pretrained,
+            precision=_PRECISIONS[space.dtype],
+            device=space.device,
+            weights_only=True,
+        )
+        tokenizer = open_clip.get_tokenizer(source)
+    if revision is None:
+        revision = f"{name}@{_digest(model)}"
+    return ClipModel(model, preprocess, tokenizer, revision)
+
+
+def _source(model: str, registry: Registry) -> tuple[str, str | None, str | None]:
+    """open_clip's name, its tag of weights, and the revision where the registry knows it."""
+    if model.startswith(_FOLDER):
+        return model, None, None
+    if "/" not in model:
+        checkpoint = registry.resolve(model)
+        registry.verify(checkpoint)
+        return f"{_FOLDER}{checkpoint.folder.resolve()}", None, checkpoint.name
+    if Path(model).is_dir():
+        return _FOLDER + model, None, None
+    architecture, _, tag = model.rpartition("/")
+    return architecture, tag, None
+
+
+def _digest(model: Any) -> str:
+    """A name for the weights that changes when they do."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:_DIGEST_CHARACTERS]
+
+
+def _first_weight(module: Any) -> Any:
+    return next(weight for weight in module.parameters() if weight.dim() > 1)
+
+
+def _vectors(features: Tensor) -> Array:
+    vectors: Array = features.float().cpu().numpy().astype(np.float32, copy=False)
+    return unit(vectors)
+
+
+# --- text -------------------------------------------------------------------------------------
+
+
+class _Texts:
+    """open_clip's tokenizers, which cut off what does not fit and read marks in a user's text as
+    marks: `<end_of_text>` would hide everything behind it."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.context_tokens = int(tokenizer.context_length)
+        self._is_own = hasattr(tokenizer, "sot_token_id")
+        self._inner = getattr(tokenizer, "tokenizer", None)
+        if self._inner is not None:
+            self._inner.split_special_tokens = True
+
+    def count(self, text: str) -> int:
+        if self._is_own:
+            return len(self._ids(text)) + 2
+        if self._inner is None:
+            return len(text.encode("utf-8", "replace"))
+        cleaned = self._tokenizer.clean_fn(text)
+        return len(self._inner(cleaned, truncation=False, verbose=False)["input_ids"])
+
+    def tokens(self, text: str) -> Tensor:
+        import torch
+
+        if not self._is_own:
+            return self._tokenizer([text])[0]
+        row = torch.zeros(self.context_tokens, dtype=torch.long)
+        # Nothing is cut but the one character that has more tokens than the whole context.
+        ids = self._ids(text)[: self.context_tokens - 2]
+        marked = [self._tokenizer.sot_token_id, *ids, self._tokenizer.eot_token_id]
+        row[: len(marked)] = torch.tensor(marked)
+        return row
+
+    def _ids(self, text: str) -> list[int]:
+        marks = self._tokenizer.all_special_ids
+        return [token for token in self._tokenizer.encode(text) if token not in marks]
+
+
+def _reads_up_to_its_end(model: Any) -> bool:
+    """Whether a text's vector depends on nothing behind the mark of its end: CLIP's own text tower,
+    causal, read at that mark, which has the highest id."""
+    from open_clip.model import CLIP
+
+    return type(model) is CLIP and model.text_pool_type == "argmax" and model.attn_mask is not None
+
+
+def _encode_shortened(model: Any, tokens: Tensor) -> Tensor:
+    """`CLIP.encode_text` without the padding that no text of the batch needs: (texts, dimensions).
+
+    Most texts have a dozen tokens and the context has 77, so this is several times faster.
+    """
+    import torch
+
+    ends = tokens.argmax(dim=-1)
+    length = int(ends.max()) + 1
+    tokens = tokens[:, :length]
+    dtype = model.transformer.get_cast_dtype()
+    x = model.token_embedding(tokens).to(dtype) + model.positional_embedding[:length].to(dtype)
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    x = model.ln_final(x)[torch.arange(len(x), device=x.device), ends]
+    projection = model.text_projection
+    if projection is None:
+        return x
+    return projection(x) if isinstance(projection, torch.nn.Linear) else x @ projection
