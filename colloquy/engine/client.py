@@ -8,7 +8,13 @@ from pydantic import SecretStr
 
 from colloquy.engine.failures import CacheMiss
 from colloquy.engine.pictures import PictureMemory, content_parts
-from colloquy.engine.requests import EngineModel, FirstToken, Generation, GenerationRequest
+from colloquy.engine.requests import (
+    Embedding,
+    EngineModel,
+    FirstToken,
+    Generation,
+    GenerationRequest,
+)
 from colloquy.engine.wire import Wire
 from colloquy.profile import Capabilities
 from colloquy.servicekit.problems import UpstreamFailed
@@ -118,8 +124,8 @@ class EngineClient:
         prompt_tokens, cached_tokens, _ = _usage(answer)
         return FirstToken(tuple(_softmax(logprobs)), prompt_tokens, cached_tokens)
 
-    async def embed(self, request: GenerationRequest) -> list[float]:
-        """The last token's state after the generation prompt, L2-normalised: (dimensions,).
+    async def embed(self, request: GenerationRequest) -> Embedding:
+        """The last token's state after the generation prompt, L2-normalised.
 
         Raises:
             As `generate`; UpstreamFailed also when the vector is not finite or not normalised,
@@ -127,7 +133,8 @@ class EngineClient:
         """
         # vLLM leaves the generation prompt out of what it pools, unless it is asked.
         options = {"add_generation_prompt": True, "encoding_format": "float"}
-        return _unit_vector(await self._ask("/v1/embeddings", request, options))
+        answer = await self._ask("/v1/embeddings", request, options)
+        return Embedding(_unit_vector(answer), _usage(answer)[0])
 
     async def count_tokens(self, request: GenerationRequest) -> int:
         """Tokens of the prompt exactly as the engine would see it, pictures included."""

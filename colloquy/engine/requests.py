@@ -70,6 +70,16 @@ class FirstToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedding:
+    """Attributes:
+    vector: (dimensions,), of length 1.
+    """
+
+    vector: list[float]
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineModel:
     """A model that an engine serves.
 

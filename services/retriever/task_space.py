@@ -14,6 +14,7 @@ import numpy as np
 from colloquy.contracts.content import ImagePart, TextPart, Utterance
 from colloquy.contracts.operation import Check
 from colloquy.engine.failures import PromptTooLong
+from colloquy.engine.requests import Embedding
 from colloquy.engine.serving.ask import Inquiry, TaskModel
 from colloquy.media.failures import BadImage, BlobMissing
 from colloquy.protocols import lamra
@@ -54,8 +55,8 @@ class TaskEncoder:
     async def identity(self) -> Identity:
         revision = self._model.name
         if self._known is None or self._known.revision != revision:
-            vector = await self._model.embed(Inquiry("probe", {}), _PROBE)
-            self._known = Identity(revision, len(vector))
+            probe = await self._model.embed(Inquiry("probe", {}), _PROBE)
+            self._known = Identity(revision, len(probe.vector))
         return self._known
 
     def check(self) -> Check:
@@ -86,15 +87,16 @@ class TaskEncoder:
                     await stack.enter_async_context(self._places)
                 inquiry = await self._model.open(tenant, item.pictures)
                 turns, writes = _turns(item)
-                vectors = await self._vectors(inquiry, turns, writes)
+                told = await self._embed(inquiry, turns, writes)
         except _OF_THE_ITEM as error:
             return error
-        mean = mean_of_units(np.asarray(vectors, dtype=np.float32))
-        return Encoded(mean.tolist())
+        vectors = np.asarray([part.vector for part in told], dtype=np.float32)
+        tokens = sum(part.prompt_tokens for part in told)
+        return Encoded(mean_of_units(vectors).tolist(), tokens)
 
-    async def _vectors(
+    async def _embed(
         self, inquiry: Inquiry, turns: Sequence[Utterance], writes: Writes
-    ) -> list[list[float]]:
+    ) -> list[Embedding]:
         """Of the turns together where they fit, else of their halves."""
         prompt = lamra.render_embedding(writes(turns))
         if await self._fits(inquiry, prompt):
@@ -104,8 +106,8 @@ class TaskEncoder:
                 pass
         first, second = _halves(turns)
         return [
-            *await self._vectors(inquiry, first, writes),
-            *await self._vectors(inquiry, second, writes),
+            *await self._embed(inquiry, first, writes),
+            *await self._embed(inquiry, second, writes),
         ]
 
     async def _fits(self, inquiry: Inquiry, prompt: Prompt) -> bool:

@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from colloquy.engine.failures import ModelMissing
-from colloquy.engine.requests import EngineImage, FirstToken, Generation, GenerationRequest
+from colloquy.engine.requests import (
+    Embedding,
+    EngineImage,
+    FirstToken,
+    Generation,
+    GenerationRequest,
+)
 from colloquy.engine.serving.metrics import EngineMetrics
 from colloquy.engine.serving.pictures import Pictures, engine_image, fit_all, most_tokens
 from colloquy.engine.serving.served import ServedEngine
@@ -153,14 +159,16 @@ class TaskModel:
         self._metrics.count_read(self._task, told.prompt_tokens, told.cached_tokens)
         return told
 
-    async def embed(self, inquiry: Inquiry, prompt: Prompt) -> list[float]:
-        """The prompt's embedding, normalised: (dimensions,). Needs an engine that pools.
+    async def embed(self, inquiry: Inquiry, prompt: Prompt) -> Embedding:
+        """The prompt's embedding, of length 1. Needs an engine that pools.
 
         Raises:
             As `ask`.
         """
         request = self._request(inquiry, prompt, None, 1)
-        return await self._in_turn(self._engine.client.embed, request)
+        told = await self._in_turn(self._engine.client.embed, request)
+        self._metrics.count_read(self._task, told.prompt_tokens, 0)
+        return told
 
     async def token_ids(self, text: str) -> list[int]:
         """The tokens of a bare text."""
