@@ -1,12 +1,14 @@
-"""Writes `deploy/serve.lock`: the packages that gateway and services need, as `setup/cpu.lock` has
-them. `python deploy/serve_lock.py`, in the environment that the lock made.
+"""Writes `deploy/serve.lock`, the packages that gateway and services need, and
+`deploy/retriever.lock`, those of the retriever beside torch, as `setup/cpu.lock` has them.
+`python deploy/serve_lock.py`, in the environment that the lock made.
 
-The image installs these and no engine. Nothing is resolved here: what a package asks for is read
+The images install these and no engine. Nothing is resolved here: what a package asks for is read
 from what is installed, so that both environments run the same versions.
 """
 
 import re
 import tomllib
+from collections.abc import Sequence
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -14,20 +16,27 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "setup" / "cpu.lock"
-TARGET = ROOT / "deploy" / "serve.lock"
+TARGETS = {
+    ROOT / "deploy" / "serve.lock": ("serve", "indexer"),
+    ROOT / "deploy" / "retriever.lock": ("serve", "retriever"),
+}
+# The image of the retriever takes them first, from an index of CPU builds.
+BUILT_FOR_THE_CPU = {"torch", "torchvision"}
 HEADER = "# Made by deploy/serve_lock.py from setup/cpu.lock; do not edit.\n"
 
 
 def main() -> int:
     entries = locked(SOURCE.read_text())
-    TARGET.write_text(HEADER + "".join(entries[name] for name in sorted(needed())))
+    for target, extras in TARGETS.items():
+        target.write_text(HEADER + "".join(entries[name] for name in sorted(needed(extras))))
     return 0
 
 
-def needed() -> set[str]:
-    """Names of all packages that the extra `serve` brings."""
+def needed(extras: Sequence[str]) -> set[str]:
+    """Names of all packages that `extras` of the project bring."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    optional = project["optional-dependencies"]
+    asked = [*project["dependencies"], *(text for extra in extras for text in optional[extra])]
     left = [Requirement(text) for text in asked]
     found: set[str] = set()
     seen: set[str] = set()
@@ -39,12 +48,12 @@ def needed() -> set[str]:
         found.add(canonical(one.name))
         for text in requires(one.name) or []:
             next_one = Requirement(text)
-            extras = one.extras or {""}
+            chosen = one.extras or {""}
             if next_one.marker is None or any(
-                next_one.marker.evaluate({"extra": extra}) for extra in extras
+                next_one.marker.evaluate({"extra": extra}) for extra in chosen
             ):
                 left.append(next_one)
-    return found
+    return found - BUILT_FOR_THE_CPU
 
 
 def locked(text: str) -> dict[str, str]:
