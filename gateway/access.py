@@ -9,11 +9,31 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.admission import Admission, Need
 
-API_PREFIX = "/v1/"
+API_PREFIXES = ("/v1/", "/v2/")
 
 NEEDS: Mapping[str, Need] = {
     "POST /v1/fragments/search": Need(scope="search", counted=True),
     "POST /v1/fragments/split": Need(scope="search", counted=True),
+    "POST /v1/embeddings": Need(scope="search", counted=True),
+    "POST /v1/rerank": Need(scope="search", counted=True),
+    "POST /v2/rerank": Need(scope="search", counted=True),
+    "PUT /v1/collections/{name}": Need(scope="index", changes=True, counted=True),
+    "GET /v1/collections": Need(scope="index"),
+    "GET /v1/collections/{name}": Need(scope="index"),
+    "DELETE /v1/collections/{name}": Need(scope="index", changes=True, counted=True),
+    "POST /v1/collections/{name}/dialogues": Need(scope="index", changes=True, counted=True),
+    "GET /v1/collections/{name}/dialogues": Need(scope="index"),
+    "POST /v1/collections/{name}/dialogues/{id}/utterances": Need(
+        scope="index", changes=True, counted=True
+    ),
+    "GET /v1/collections/{name}/dialogues/{id}": Need(scope="index"),
+    "DELETE /v1/collections/{name}/dialogues/{id}": Need(scope="index", changes=True, counted=True),
+    "GET /v1/jobs": Need(scope="index"),
+    "GET /v1/jobs/{id}": Need(scope="index"),
+    # A stream is under way for as long as it lasts, so it counts as work.
+    "GET /v1/jobs/{id}/events": Need(scope="index", counted=True),
+    "DELETE /v1/jobs/{id}": Need(scope="index", changes=True, counted=True),
+    "POST /v1/erase": Need(scope="index", changes=True, counted=True),
     "POST /v1/images": Need(changes=True, counted=True),
     "GET /v1/images/{ref}": Need(),
     "GET /v1/models": Need(),
@@ -50,13 +70,13 @@ def guard_routes(app: FastAPI) -> None:
         need = left.pop(name, None)
         if need is not None:
             route.app = Guard(route.app, need)
-        elif route.path.startswith(API_PREFIX):
+        elif route.path.startswith(API_PREFIXES):
             raise LookupError(f"nobody said who may call {name}")
     if left:
         raise LookupError(f"there is no route {', '.join(left)}")
 
 
 def name_of(route: APIRoute) -> str:
-    """`GET /v1/models`; a route has one method."""
+    """`GET /v1/models`, as the description has it; a route has one method."""
     (method,) = route.methods
-    return f"{method} {route.path}"
+    return f"{method} {route.path_format}"

@@ -15,11 +15,32 @@ from gateway.browsers import OwnPageOnly, SecureHeaders
 from gateway.describe import describe
 from gateway.generator import open_generator
 from gateway.health import Health
+from gateway.indexer import open_indexer
+from gateway.limits import limits_of_routes
 from gateway.metrics import Metrics
+from gateway.models import Models
+from gateway.pace import Pace
 from gateway.pictures import open_pictures
+from gateway.pipelines.corpus import Corpus
+from gateway.pipelines.embeddings import Embeddings
 from gateway.pipelines.fragments import Fragments
-from gateway.routes import fragments, images, models, operation, page
+from gateway.pipelines.ingestion import Ingestion
+from gateway.pipelines.reranking import Reranking
+from gateway.reranker import open_reranker
+from gateway.retriever import open_retriever
+from gateway.routes import collections, dialogues, embeddings, fragments, images, jobs, models, page
+from gateway.routes.operation import router_over
 from gateway.settings import Settings
+
+_ROUTERS = (
+    fragments.router,
+    embeddings.router,
+    collections.router,
+    dialogues.router,
+    jobs.router,
+    images.router,
+    models.router,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -29,29 +50,19 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with (
-            open_keys(settings) as keys,
-            open_pictures(settings, metrics) as pictures,
-            open_generator(settings, metrics) as generator,
-        ):
-            yield {
-                "settings": settings,
-                "admission": Admission(keys, settings),
-                "pictures": pictures,
-                "generator": generator,
-                "fragments": Fragments(generator, pictures, metrics, max_turns=settings.max_turns),
-                "health": Health(generator, pictures),
-            }
+        async with opened(settings, metrics) as state:
+            yield state
 
     app = create_service(
         "gateway",
-        routers=[fragments.router, images.router, models.router, operation.router_over(registry)],
+        routers=[*_ROUTERS, router_over(registry)],
         lifespan=lifespan,
         registry=registry,
         hop_secret=None,
         max_body_bytes=settings.max_body_bytes,
         max_bodies_bytes=settings.max_bodies_bytes,
         default_deadline_ms=settings.max_timeout_ms,  # bounds bodies that never end
+        route_limits=limits_of_routes(settings),
         metrics_route=False,
         middleware=[Middleware(OwnPageOnly)],
     )
@@ -60,3 +71,35 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(SecureHeaders)
     describe(app)
     return app
+
+
+@asynccontextmanager
+async def opened(settings: Settings, metrics: Metrics) -> AsyncIterator[dict[str, Any]]:
+    """What the routes are given, opened and put together."""
+    async with (
+        open_keys(settings) as keys,
+        open_pictures(settings, metrics) as pictures,
+        open_generator(settings, metrics) as generator,
+        open_retriever(settings, metrics) as retriever,
+        open_reranker(settings, metrics) as reranker,
+        open_indexer(settings, metrics) as indexer,
+    ):
+        behind = {
+            "generator": generator,
+            "retriever": retriever,
+            "reranker": reranker,
+            "indexer": indexer,
+        }
+        yield {
+            "settings": settings,
+            "admission": Admission(keys, settings),
+            "pictures": pictures,
+            "fragments": Fragments(generator, pictures, metrics, max_turns=settings.max_turns),
+            "corpus": Corpus(retriever, reranker, generator, pictures, metrics, settings, Pace()),
+            "embeddings": Embeddings(retriever, pictures),
+            "reranking": Reranking(reranker, pictures),
+            "indexer": indexer,
+            "ingestion": None if indexer is None else Ingestion(indexer, pictures, settings),
+            "models": Models(generator, retriever, reranker),
+            "health": Health(pictures, behind),
+        }

@@ -42,7 +42,15 @@ prints.
 """
 _TAGS = [
     {"name": "Fragments", "description": "Turns and pictures of a dialogue that belong together."},
+    {"name": "Collections", "description": "Named sets of dialogues that can be searched."},
+    {"name": "Dialogues", "description": "What a collection holds: bring in, read back, remove."},
+    {"name": "Jobs", "description": "Work that goes on after its request was answered."},
     {"name": "Images", "description": "Pictures that are sent once and referred to afterwards."},
+    {
+        "name": "For tools that already exist",
+        "description": "Vectors and rankings as clients of OpenAI, Jina and Cohere ask for them; "
+        "fields that are not known here are ignored.",
+    },
     {"name": "Models", "description": "What is served, in which version."},
     {"name": "Operation", "description": "How the installation is doing."},
 ]
@@ -91,6 +99,33 @@ def _example(**content: Any) -> dict[str, Any]:
 
 EXAMPLE_SEARCH = _example(query="the cake for grandma", dialogue=_DIALOGUE, timeout_ms=20_000)
 EXAMPLE_SPLIT = _example(dialogue=_DIALOGUE)
+EXAMPLE_COLLECTION = _example(kind="dialogues", retention_days=365)
+EXAMPLE_ERASE = _example(speaker="Ana")
+EXAMPLE_APPEND = _example(
+    utterances=[{"speaker": "Ben", "content": "It was delicious!", "ref": "msg_5"}],
+    expected_turns=4,
+)
+EXAMPLE_EMBEDDINGS = _example(
+    model="clip",
+    input=["a cake with cherries", {"type": "image_url", "image_url": {"url": _KITE}}],
+)
+EXAMPLE_RERANK = _example(
+    query="a cake with cherries",
+    documents=["Ben: A cake with cherries!", {"text": "Ana: Like this one", "image": _KITE}],
+    top_n=1,
+)
+EXAMPLE_INGEST = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "array", "items": {"$ref": "#/components/schemas/Dialogue"}},
+                "example": [_DIALOGUE],
+            },
+            "application/x-ndjson": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
 EXAMPLE_UPLOAD = {
     "requestBody": {
         "required": True,

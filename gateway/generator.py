@@ -12,10 +12,9 @@ from colloquy.contracts.generation import (
 )
 from colloquy.contracts.operation import Readiness
 from colloquy.servicekit.calls import ServiceClient
+from gateway.behind import client_of
 from gateway.metrics import Metrics
 from gateway.settings import Settings
-
-_FOR_OPERATION = 16
 
 
 class Generator:
@@ -37,13 +36,5 @@ class Generator:
 
 @asynccontextmanager
 async def open_generator(settings: Settings, metrics: Metrics) -> AsyncIterator[Generator]:
-    client = ServiceClient(
-        settings.generator,
-        hop_secret=settings.hop_secret,
-        service_name="generator",
-        metrics=metrics.calls,
-        # A request that is admitted never waits for a connection.
-        max_connections=settings.max_running + _FOR_OPERATION,
-    )
-    async with client:
+    async with client_of("generator", settings.generator, settings, metrics) as client:
         yield Generator(client)

@@ -2,10 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 
-from colloquy.contracts.content import Dialogue, ImagePart, ImageUrl, TextPart, Utterance
+from colloquy.contracts.content import Content, Dialogue, ImagePart, ImageUrl, TextPart, Utterance
 from colloquy.contracts.operation import Check
 from colloquy.media.blobs import BlobStore, StoredImage
 from colloquy.media.decoding import DecodePool, Picture
@@ -17,6 +17,9 @@ from gateway.settings import Settings
 
 WIDTHS = (64, 128, 256, 512, 1024)
 """What a picture may be asked at, so that nobody can make us shrink it without end."""
+
+Placed = tuple[TextPart | ImagePart, str]
+"""A content part, and the place of its picture or text in the request."""
 
 _NOBODY = "readiness"
 _SWEEP_EVERY_S = 3_600.0
@@ -41,14 +44,62 @@ class Pictures:
         Raises:
             ServiceError: a picture is wrong; the faults name the places below `at`.
         """
-        sources = list(_sources(dialogue, at))
-        images = await self._intake.accept(tenant, sources) if sources else []
-        refs = iter([image.ref for image in images])
+        refs = await self._refs(tenant, _sources(dialogue, at))
         turns = [
-            Utterance(id=turn.id, speaker=turn.speaker, content=_referring(turn, refs))
+            Utterance(id=turn.id, speaker=turn.speaker, content=_referring(turn.content, refs))
             for turn in dialogue.utterances
         ]
         return Dialogue(utterances=turns)
+
+    async def take_in_whole(self, tenant: str, dialogue: Dialogue, at: str) -> Dialogue:
+        """The dialogue as it is kept: every picture a blob reference, everything else as it came.
+
+        Raises:
+            ServiceError: as `take_in`.
+        """
+        refs = await self._refs(tenant, _sources(dialogue, at))
+        turns = [
+            turn.model_copy(update={"content": _referring(turn.content, refs)})
+            for turn in dialogue.utterances
+        ]
+        return dialogue.model_copy(update={"utterances": turns})
+
+    async def take_in_parts(
+        self, tenant: str, contents: Sequence[Sequence[Placed]]
+    ) -> list[list[TextPart | ImagePart]]:
+        """Contents of no dialogue, with blob references for pictures.
+
+        Raises:
+            ServiceError: a picture is wrong; the faults name the places.
+        """
+        sources = [
+            ImageSource(part.image_url.url, at)
+            for content in contents
+            for part, at in content
+            if isinstance(part, ImagePart)
+        ]
+        refs = await self._refs(tenant, sources)
+        return [
+            [
+                ImagePart.of(next(refs)) if isinstance(part, ImagePart) else part
+                for part, _ in content
+            ]
+            for content in contents
+        ]
+
+    async def take_in_one(self, tenant: str, image: ImageUrl, at: str) -> str:
+        """The reference of one picture.
+
+        Raises:
+            ServiceError: it is wrong; the fault names `at`.
+        """
+        (stored,) = await self._intake.accept(tenant, [ImageSource(image.url, at)])
+        return stored.ref
+
+    async def _refs(self, tenant: str, sources: Iterable[ImageSource]) -> Iterator[str]:
+        listed = list(sources)
+        images = await self._intake.accept(tenant, listed) if listed else []
+        return iter([image.ref for image in images])
 
     async def upload(self, tenant: str, data: bytes) -> StoredImage:
         return await self._intake.accept_bytes(tenant, data, "body")
@@ -137,14 +188,14 @@ def _sources(dialogue: Dialogue, at: str) -> Iterator[ImageSource]:
                 yield ImageSource(part.image_url.url, place)
 
 
-def _referring(turn: Utterance, refs: Iterator[str]) -> str | list[TextPart | ImagePart]:
-    if isinstance(turn.content, str):
-        return turn.content
+def _referring(content: Content, refs: Iterator[str]) -> Content:
+    if isinstance(content, str):
+        return content
     return [
         ImagePart(image_url=ImageUrl(url=next(refs), detail=part.image_url.detail))
         if isinstance(part, ImagePart)
         else part
-        for part in turn.content
+        for part in content
     ]
 
 

@@ -1,11 +1,18 @@
 """The failures that only the public door knows."""
 
-from colloquy.servicekit.problems import CollectionMissing, Forbidden, ServiceError, TooLarge
+from colloquy.servicekit.problems import (
+    CollectionMissing,
+    Forbidden,
+    NotFound,
+    ServiceError,
+    TooLarge,
+)
 
 __all__ = [
     "CollectionMissing",
     "DialogueTooLong",
     "HostRefused",
+    "ModelMissing",
     "OriginRefused",
     "ScopeMissing",
     "Unsupported",
@@ -22,6 +29,10 @@ class OriginRefused(Forbidden):
 
 class ScopeMissing(Forbidden):
     slug, title = "scope-missing", "The key does not have the scope that this needs"
+
+
+class ModelMissing(NotFound):
+    slug, title = "model-missing", "There is no such model"
 
 
 class DialogueTooLong(TooLarge):

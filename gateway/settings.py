@@ -15,7 +15,9 @@ class _Section(BaseModel):
 class TenantQuota(_Section):
     """What one tenant may use of this process; without keys there is one tenant, `local`."""
 
-    requests_per_s: float = Field(default=50.0, gt=0, description="Searches, splits and uploads.")
+    requests_per_s: float = Field(
+        default=50.0, gt=0, description="What is work: searches, vectors, uploads, ingestions."
+    )
     burst: int = Field(default=200, gt=0, description="Of them at once, after a pause.")
     max_running: int = Field(
         default=64, gt=0, description="Requests under way at once; more get 429."
@@ -44,6 +46,29 @@ class Knobs(_Section):
     max_turns: int = Field(default=1_000, gt=0, description="Of one dialogue in a request.")
     max_running: int = Field(
         default=128, gt=0, description="Requests under way, of all tenants; more get 503."
+    )
+    candidates: int = Field(
+        default=20, ge=1, le=1_000, description="Of a search in a collection that names no number."
+    )
+    rerank_weight: float = Field(
+        default=1.0, ge=0, description="Of P(Yes) beside the cosine, in a pointwise final score."
+    )
+    max_refined: int = Field(
+        default=20,
+        ge=1,
+        le=1_000,
+        description="Candidates of one search that F2RVLM reads; it reads twice `top_k`, and never "
+        "more than this.",
+    )
+    refine_at_once: int = Field(default=8, gt=0, description="Of them at a time.")
+    max_ingest_bytes: int = Field(
+        default=256 * 2**20, gt=0, description="Of the body of one ingestion; it lies on disk."
+    )
+    max_ingests: int = Field(
+        default=4, gt=0, description="Ingestions that are received at a time; more get 503."
+    )
+    ingest_timeout_ms: int = Field(
+        default=1_800_000, gt=0, description="From the first byte of an ingestion to its 202."
     )
     tenant: TenantQuota = Field(default=TenantQuota(), description="Of each tenant.")
     console: Path = Field(default=Path("console"), description="Folder of the web page.")
@@ -77,6 +102,12 @@ class Settings(Knobs):
     """The knobs, and what the gateway needs of the rest of the profile and of the secrets."""
 
     generator: str = Field(description="Where the generator answers, as `ServiceClient` takes it.")
+    retriever: str | None = Field(default=None, description="The same; none has no collections.")
+    reranker: str | None = Field(default=None, description="The same; none reranks nothing.")
+    indexer: str | None = Field(default=None, description="The same; none has no collections.")
+    spool_dir: Path = Field(
+        default=Path("var/spool"), description="Folder for bodies that are being received."
+    )
     blobs_dir: Path = Field(description="Folder of the blob store.")
     keys_file: Path = Field(description="SQLite file of the keys.")
     media: Media = Field(default=Media(), description="Bounds of pictures.")
@@ -99,6 +130,10 @@ class Settings(Knobs):
         return cls(
             **own | {"console": root / knobs.console, "samples": root / knobs.samples},
             generator=profile.address_of("generator"),
+            retriever=None if profile.retriever is None else profile.address_of("retriever"),
+            reranker=None if profile.reranker is None else profile.address_of("reranker"),
+            indexer=None if profile.indexer is None else profile.address_of("indexer"),
+            spool_dir=profile.state_dir / "spool",
             blobs_dir=profile.blobs_dir,
             keys_file=profile.keys_file,
             media=profile.media,

@@ -18,7 +18,7 @@ from colloquy.servicekit.problems import UpstreamFailed
 from gateway.generator import Generator
 from gateway.metrics import Metrics
 from gateway.pictures import Pictures, as_caller_knows
-from gateway.problems import CollectionMissing, DialogueTooLong, Unsupported
+from gateway.problems import DialogueTooLong, Unsupported
 from gateway.timings import Timings
 
 _PLACE = "body/dialogue"
@@ -90,11 +90,9 @@ def what_to_search(request: FragmentSearchRequest) -> tuple[Dialogue, str]:
     """The dialogue and the query.
 
     Raises:
-        CollectionMissing: it is about a collection, and there are none.
         Unsupported: it asks for what the published model cannot do.
     """
-    if request.dialogue is None:
-        raise CollectionMissing("this installation has no collection of that name")
+    assert request.dialogue is not None, "a search in a collection is another pipeline's"
     if request.query_image is not None or request.query is None:
         raise Unsupported(
             "inside one dialogue the query must be text: the prompt that F2RVLM was published "

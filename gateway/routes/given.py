@@ -5,11 +5,16 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from gateway.admission import Admission, Caller
-from gateway.generator import Generator
 from gateway.health import Health
+from gateway.indexer import Indexer
+from gateway.models import Models
 from gateway.pictures import Pictures
+from gateway.pipelines.corpus import Corpus
+from gateway.pipelines.embeddings import Embeddings
 from gateway.pipelines.fragments import Fragments
-from gateway.problems import ScopeMissing
+from gateway.pipelines.ingestion import Ingestion
+from gateway.pipelines.reranking import Reranking
+from gateway.problems import ScopeMissing, Unsupported
 from gateway.settings import Settings
 
 # Coroutines although they wait for nothing: others would each cost a trip to a thread.
@@ -38,8 +43,32 @@ async def _pictures(request: Request) -> Pictures:
     return cast(Pictures, request.state.pictures)
 
 
-async def _generator(request: Request) -> Generator:
-    return cast(Generator, request.state.generator)
+async def _models(request: Request) -> Models:
+    return cast(Models, request.state.models)
+
+
+async def _corpus(request: Request) -> Corpus:
+    return cast(Corpus, request.state.corpus)
+
+
+async def _indexer(request: Request) -> Indexer:
+    indexer: Indexer | None = request.state.indexer
+    if indexer is None:
+        raise Unsupported("this installation has no collections")
+    return indexer
+
+
+async def _ingestion(request: Request) -> Ingestion:
+    await _indexer(request)
+    return cast(Ingestion, request.state.ingestion)
+
+
+async def _embeddings(request: Request) -> Embeddings:
+    return cast(Embeddings, request.state.embeddings)
+
+
+async def _reranking(request: Request) -> Reranking:
+    return cast(Reranking, request.state.reranking)
 
 
 async def _health(request: Request) -> Health:
@@ -51,5 +80,10 @@ GivenSettings = Annotated[Settings, Depends(_settings)]
 GivenAdmission = Annotated[Admission, Depends(_admission)]
 GivenFragments = Annotated[Fragments, Depends(_fragments)]
 GivenPictures = Annotated[Pictures, Depends(_pictures)]
-GivenGenerator = Annotated[Generator, Depends(_generator)]
+GivenModels = Annotated[Models, Depends(_models)]
+GivenCorpus = Annotated[Corpus, Depends(_corpus)]
+GivenIndexer = Annotated[Indexer, Depends(_indexer)]
+GivenIngestion = Annotated[Ingestion, Depends(_ingestion)]
+GivenEmbeddings = Annotated[Embeddings, Depends(_embeddings)]
+GivenReranking = Annotated[Reranking, Depends(_reranking)]
 GivenHealth = Annotated[Health, Depends(_health)]

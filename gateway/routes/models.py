@@ -2,17 +2,14 @@
 
 from fastapi import APIRouter
 
-from colloquy.contracts.operation import OpenAIModel, OpenAIModelList
+from colloquy.contracts.operation import OpenAIModelList
 from gateway.describe import COMMON, problems
-from gateway.routes.given import GivenGenerator
+from gateway.routes.given import GivenModels
 
 router = APIRouter(tags=["Models"])
 
 
 @router.get("/v1/models", summary="List the models", responses=problems(*COMMON))
-async def models(generator: GivenGenerator) -> OpenAIModelList:
-    """The tasks that are served and the version of each, in OpenAI's form."""
-    served = await generator.tasks()
-    return OpenAIModelList(
-        data=[OpenAIModel(id=task.model, created=task.created) for task in served.tasks]
-    )
+async def models(models: GivenModels) -> OpenAIModelList:
+    """The tasks and embedding spaces that are served and the version of each, in OpenAI's form."""
+    return await models.listed()

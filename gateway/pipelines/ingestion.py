@@ -1,0 +1,295 @@
+"""A body of dialogues becomes a job: the only place that knows the order look → take in → hand over
+→ seal.
+
+Nothing is acknowledged before the seal, and the seal comes only after everything arrived whole and
+is on the indexer's disk. An item that is wrong is reported and the others go on.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+from starlette.types import Receive
+
+from colloquy.contracts.collections import MAX_ITEMS, Accepted, Append, ItemError
+from colloquy.contracts.content import UNNUMBERED, Dialogue
+from colloquy.contracts.indexing import AddItems, AppendTurns, Item, OpenedJob, OpenJob, SealJob
+from colloquy.contracts.problem import Fault
+from colloquy.contracts.retrieval import CollectionRef
+from colloquy.servicekit.bodies import parse_json
+from colloquy.servicekit.context import request_id
+from colloquy.servicekit.faults import faults_of
+from colloquy.servicekit.problems import (
+    Malformed,
+    MalformedJson,
+    Overloaded,
+    ServiceError,
+    TooLarge,
+)
+from gateway.indexer import Indexer
+from gateway.items import RawItem, Split
+from gateway.pictures import Pictures
+from gateway.settings import Settings
+from gateway.spool import Spool, spooled
+
+_BATCH_ITEMS = 64
+_BATCH_BYTES = 2 * 2**20
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an ingestion goes.
+
+    Attributes:
+        idempotency_key: the caller's; the same body under it again is the same job.
+    """
+
+    tenant: str
+    collection: str
+    idempotency_key: str | None
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Attributes:
+    errors: those that the indexer has not been told.
+    """
+
+    job: str | None = None
+    ids: set[str] = field(default_factory=set)
+    errors: list[ItemError] = field(default_factory=list)
+
+
+class Ingestion:
+    """Receives dialogues for collections."""
+
+    def __init__(self, indexer: Indexer, pictures: Pictures, settings: Settings) -> None:
+        self._indexer = indexer
+        self._pictures = pictures
+        self._folder = settings.spool_dir
+        self._max_item_bytes = settings.max_body_bytes
+        self._places = settings.max_ingests
+
+    async def take(self, target: Target, receive: Receive, split: Split) -> Accepted:
+        """Receives a body of items and hands it over; answers when all of it is on disk.
+
+        Args:
+            split: finds the items of the body's form.
+
+        Raises:
+            ServiceError: the body is cut off or no list, no item is right, or a step fails; then
+                nothing is acknowledged.
+        """
+        ref = CollectionRef(tenant=target.tenant, collection=target.collection)
+        await self._indexer.collection(ref)  # better told before the body is sent
+        async with self._place(), spooled(receive, self._folder) as spool:
+            await asyncio.to_thread(_look, spool, split, self._max_item_bytes)
+            progress = _Progress()
+            items = split(spool.file, self._max_item_bytes)
+            while batch := await asyncio.to_thread(_next_batch, items):
+                before = await self._hand_over(target, spool, batch, progress)
+                if before is not None:
+                    return _accepted(before)
+            if progress.job is None:
+                raise _nothing_right(progress.errors)
+            await self._tell(target, progress, [])
+            sealed = await self._indexer.seal_job(SealJob(tenant=target.tenant, job=progress.job))
+            return _accepted(sealed)
+
+    async def append(
+        self, target: Target, dialogue_id: str, turns: Append, sha256: str
+    ) -> Accepted:
+        """Adds turns at the end of a dialogue.
+
+        Raises:
+            ServiceError: a turn brings an id, a picture is wrong, or the dialogue is not there or
+                has grown otherwise.
+        """
+        dialogue = _numbered(turns)
+        stored = await self._pictures.take_in_whole(target.tenant, dialogue, "body")
+        opened = await self._indexer.append_turns(
+            AppendTurns(
+                tenant=target.tenant,
+                collection=target.collection,
+                dialogue_id=dialogue_id,
+                dialogue=stored,
+                expected_turns=turns.expected_turns,
+                idempotency_key=target.idempotency_key,
+                body_sha256=sha256,
+            )
+        )
+        return _accepted(opened)
+
+    async def _hand_over(
+        self, target: Target, spool: Spool, batch: list[RawItem], progress: _Progress
+    ) -> OpenedJob | None:
+        """Takes in a batch and gives it to the indexer; something when it had it all already."""
+        read = await asyncio.to_thread(_read_all, batch, progress.ids)
+        room = asyncio.Semaphore(_AT_ONCE)
+
+        async def take_in(one: Dialogue | ItemError, raw: RawItem) -> Dialogue | ItemError:
+            if isinstance(one, ItemError):
+                return one
+            async with room:
+                return await self._take_in(target.tenant, one, raw)
+
+        taken = await asyncio.gather(*map(take_in, read, batch))
+        good = [
+            Item(position=raw.position, dialogue=one)
+            for one, raw in zip(taken, batch, strict=True)
+            if isinstance(one, Dialogue)
+        ]
+        progress.errors += [one for one in taken if isinstance(one, ItemError)]
+        if not good:
+            return None
+        if progress.job is None:
+            opened = await self._indexer.open_job(_opening(target, spool))
+            if opened.sealed:
+                return opened
+            progress.job = opened.job
+        await self._tell(target, progress, good)
+        return None
+
+    async def _tell(self, target: Target, progress: _Progress, good: list[Item]) -> None:
+        """Hands over items, whose pictures the job owns from here on, and what others lack."""
+        assert progress.job is not None
+        if not good and not progress.errors:
+            return
+        await self._indexer.add_items(
+            AddItems(tenant=target.tenant, job=progress.job, items=good, errors=progress.errors)
+        )
+        progress.errors = []
+
+    async def _take_in(self, tenant: str, dialogue: Dialogue, raw: RawItem) -> Dialogue | ItemError:
+        try:
+            return await self._pictures.take_in_whole(tenant, dialogue, "")
+        except ServiceError as error:
+            if error.status >= 500:
+                raise  # ours to mend: nothing is wrong with the item
+            return _item_error(raw, dialogue.id, error.faults or [], error.detail or error.title)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the places for bodies on the disk.
+
+        Raises:
+            Overloaded: they are all taken.
+        """
+        if self._places == 0:
+            raise Overloaded("too many ingestions are being received", retry_after_s=5)
+        self._places -= 1
+        try:
+            yield
+        finally:
+            self._places += 1
+
+
+def _look(spool: Spool, split: Split, max_item_bytes: int) -> None:
+    """Goes through the body once, so that what is wrong with it as a whole is known at first.
+
+    Raises:
+        MalformedJson: it is no list. TooLarge: too many items. Malformed: none.
+    """
+    count = 0
+    for count, _ in enumerate(split(spool.file, max_item_bytes), 1):
+        if count > MAX_ITEMS:
+            raise TooLarge(f"a body may have at most {MAX_ITEMS} items", max_items=MAX_ITEMS)
+    if count == 0:
+        raise Malformed("the body has no items")
+    spool.file.seek(0)
+
+
+def _next_batch(items: Iterator[RawItem]) -> list[RawItem]:
+    batch: list[RawItem] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item.data or b"")
+        if len(batch) == _BATCH_ITEMS or size >= _BATCH_BYTES:
+            break
+    return batch
+
+
+def _read_all(batch: list[RawItem], ids: set[str]) -> list[Dialogue | ItemError]:
+    return [_read(item, ids) for item in batch]
+
+
+def _read(item: RawItem, ids: set[str]) -> Dialogue | ItemError:
+    """The dialogue of an item. `ids` are those of the items before, and grows by its own."""
+    if item.data is None:
+        return _item_error(item, None, [], "is larger than a request may be")
+    try:
+        value = parse_json(item.data)
+    except MalformedJson as error:
+        column = error.facts.get("column")
+        why = error.detail if column is None else f"the JSON is not right at its column {column}"
+        return _item_error(item, None, [], why)
+    try:
+        dialogue = Dialogue.model_validate(value)
+    except ValidationError as error:
+        findings = [finding | {"loc": ("body", *finding["loc"])} for finding in error.errors()]
+        return _item_error(item, _id_in(value), faults_of(findings, value), "is not valid")
+    if dialogue.id is None:
+        return _item_error(item, None, [Fault(at="id", why="is required in a collection")], "")
+    if dialogue.id in ids:
+        why = "an item before has this id; a request may bring a dialogue once"
+        return _item_error(item, dialogue.id, [Fault(at="id", why=why)], "")
+    ids.add(dialogue.id)
+    return dialogue
+
+
+def _id_in(value: object) -> str | None:
+    """The id of an item that is wrong, where it has a sound one."""
+    given = value.get("id") if isinstance(value, dict) else None
+    return given if isinstance(given, str) and 0 < len(given) <= 256 else None
+
+
+def _item_error(
+    item: RawItem, dialogue_id: str | None, faults: list[Fault], otherwise: str
+) -> ItemError:
+    at, why = "", otherwise
+    if faults:
+        at, why = faults[0].at.removeprefix("body").strip("/"), faults[0].why
+        why += f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return ItemError(item=item.position, line=item.line, dialogue_id=dialogue_id, at=at, why=why)
+
+
+def _nothing_right(errors: list[ItemError]) -> Malformed:
+    faults = [
+        Fault(at="/".join(filter(None, ["body", str(error.item), error.at])), why=error.why)
+        for error in errors
+    ]
+    return Malformed(
+        f"none of the {len(errors)} items can be taken; the first, on line {errors[0].line}: "
+        f"{faults[0].at} {faults[0].why}",
+        faults=faults,
+    )
+
+
+def _opening(target: Target, spool: Spool) -> OpenJob:
+    return OpenJob(
+        tenant=target.tenant,
+        collection=target.collection,
+        idempotency_key=target.idempotency_key,
+        body_sha256=spool.sha256,
+    )
+
+
+def _numbered(turns: Append) -> Dialogue:
+    """The new turns, from 0.
+
+    Raises:
+        Malformed: one brings an id.
+    """
+    for place, turn in enumerate(turns.utterances):
+        if turn.id != UNNUMBERED:
+            at, why = f"body/utterances/{place}/id", "is given by the dialogue: leave it out"
+            raise Malformed(f"{at} {why}", faults=[Fault(at=at, why=why)])
+    return Dialogue(utterances=turns.utterances)
+
+
+def _accepted(job: OpenedJob) -> Accepted:
+    return Accepted(job=job.job, accepted=job.accepted, failed=job.failed, request_id=request_id())
