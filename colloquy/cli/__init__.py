@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+EVALUATIONS = ("fragment", "split", "f2rvlm", "retrieval", "corpus", "mbeir")
 SCOPES = ("search", "answer", "classify", "index", "operator")
 
 
@@ -15,6 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parsed, rest = _parser().parse_known_args(argv)
     if rest and not parsed.passes_on:
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    if parsed.command == "search" and (wrong := _wrong_search(parsed)):
+        _parser().error(wrong)
     parsed.rest = rest
     return _run(parsed)
 
@@ -48,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_stack(commands)
     _add_keys(commands)
     _add_questions(commands)
+    _add_corpus(commands)
     _add_passed_on(commands)
     return parser
 
@@ -87,14 +91,27 @@ def _add_keys(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 
 def _add_questions(commands: "_Commands[argparse.ArgumentParser]") -> None:
-    search = _command(commands, "search", "ask", "find the turns of a dialogue that answer")
-    search.add_argument("query")
+    search = _command(commands, "search", "ask", "find the turns of dialogues that answer")
+    search.add_argument("query", nargs="?", help="may be left out where there is `--image`")
+    search.add_argument("--collection", metavar="NAME", help="where to search")
+    search.add_argument("--image", type=Path, metavar="FILE", help="a picture to ask with")
+    search.add_argument("--top-k", type=int, help="fragments at most")
+    search.add_argument("--candidates", type=int, help="that retrieval proposes")
+    search.add_argument("--rerank", choices=("none", "pointwise", "listwise"))
+    search.add_argument("--no-refine", action="store_true", help="whole fragments, not lines")
+    search.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="`speaker`, `dialogue_id`, `after`, `before`, or metadata; `:=` for JSON; repeatable",
+    )
     split = _command(commands, "split", "ask", "divide a dialogue into its topics")
     for command in (search, split):
         command.add_argument(
             "--dialogue",
             type=Path,
-            required=True,
+            required=command is split,
             metavar="FILE",
             help="JSON; its pictures may be paths, relative to the file",
         )
@@ -102,9 +119,81 @@ def _add_questions(commands: "_Commands[argparse.ArgumentParser]") -> None:
         command.add_argument("--json", action="store_true", help="the gateway's answer as it is")
 
 
+def _wrong_search(parsed: argparse.Namespace) -> str | None:
+    """What is wrong with a search that argparse alone cannot see."""
+    if (parsed.dialogue is None) == (parsed.collection is None):
+        return "search: give exactly one of --dialogue and --collection"
+    if parsed.query is None and parsed.image is None:
+        return "search: give a QUERY, --image or both"
+    only = {
+        "--image": parsed.image is not None,
+        "--top-k": parsed.top_k is not None,
+        "--candidates": parsed.candidates is not None,
+        "--rerank": parsed.rerank is not None,
+        "--filter": bool(parsed.filter),
+        "--no-refine": parsed.no_refine,
+    }
+    given = [name for name, is_given in only.items() if is_given]
+    if parsed.dialogue is not None and given:
+        return f"search: {given[0]} belongs to a search in a --collection"
+    return None
+
+
+def _add_corpus(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    index = _command(commands, "index", "index", "put dialogues from files into a collection")
+    index.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="NDJSON or JSON: ours, ms-swift's (MLDR), raw WeChat's; pictures by relative path",
+    )
+    index.add_argument("--collection", required=True, metavar="NAME", help="made if needed")
+    index.add_argument("--json", action="store_true", help="the outcome as JSON")
+    _add_collections(commands)
+    jobs = _command(commands, "jobs", "corpus", "what is being indexed, deleted, erased")
+    jobs.add_argument("id", nargs="?", help="one job, with its errors")
+    jobs.add_argument("--collection", metavar="NAME")
+    jobs.add_argument("--limit", type=int, default=20)
+    jobs.add_argument("-f", "--follow", action="store_true", help="wait for the job's end")
+    jobs.add_argument("--cancel", action="store_true", help="what it has not begun is left undone")
+    jobs.add_argument("--json", action="store_true")
+    erase = _command(commands, "erase", "corpus", "erase a person's traces everywhere")
+    erase.add_argument("--speaker", metavar="NAME")
+    erase.add_argument("--metadata", action="append", default=[], metavar="KEY=VALUE")
+    erase.add_argument("--yes", action="store_true", help="do not ask")
+    reindex = _command(
+        commands, "reindex", "corpus", "embed collections again, with the models now"
+    )
+    reindex.add_argument("names", nargs="*", metavar="NAME")
+    reindex.add_argument("--all", action="store_true")
+    backup = _command(commands, "backup", "backup", "copy ledger, pictures and keys to a file")
+    backup.add_argument("file", type=Path, metavar="FILE", help="a .tar; it holds secrets")
+    restore = _command(commands, "restore", "backup", "put a backup into an empty state")
+    restore.add_argument("file", type=Path, metavar="FILE")
+
+
+def _add_collections(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    group = commands.add_parser("collections", help="collections of the stack")
+    verbs = group.add_subparsers(dest="verb", required=True, metavar="VERB")
+    listing = _command(verbs, "list", "corpus", "the collections there are")
+    listing.set_defaults(function="collections")
+    listing.add_argument("--json", action="store_true")
+    show = _command(verbs, "show", "corpus", "one collection with its spaces")
+    show.add_argument("--json", action="store_true")
+    create = _command(verbs, "create", "corpus", "make a collection")
+    create.add_argument("--space", action="append", help="default: every one of the profile")
+    create.add_argument("--retention-days", type=int, help="unchanged dialogues go then")
+    drop = _command(verbs, "drop", "corpus", "delete a collection with everything in it")
+    drop.add_argument("--yes", action="store_true", help="do not ask")
+    for verb, name in ((show, "show"), (create, "create"), (drop, "drop")):
+        verb.set_defaults(function=f"{name}_collection")
+        verb.add_argument("name", metavar="NAME")
+
+
 def _add_passed_on(commands: "_Commands[argparse.ArgumentParser]") -> None:
     evaluate = commands.add_parser("eval", help="measure on held-out data", add_help=False)
-    evaluate.add_argument("what", choices=("fragment", "split", "f2rvlm"))
+    evaluate.add_argument("what", choices=EVALUATIONS)
     evaluate.set_defaults(module="passed_on", function="evaluate", passes_on=True)
     train = commands.add_parser("train", help="run a training recipe", add_help=False)
     train.set_defaults(module="passed_on", function="train", passes_on=True)

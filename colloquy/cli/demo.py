@@ -75,7 +75,7 @@ def _ask(console: Console, stack: Stack, folder: Path, question: Question) -> st
     console.print(f"[bold yellow]?[/] [bold]{escape(question.query)}[/]", highlight=False)
     began = time.monotonic()
     try:
-        with Gateway(stack) as gateway, console.status("asking …"):
+        with Gateway.of(stack) as gateway, console.status("asking …"):
             sent = with_pictures(question.dialogue, folder, gateway.upload)
             body = {"query": question.query, "dialogue": sent}
             answer = gateway.post("/v1/fragments/search", body)

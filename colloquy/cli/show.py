@@ -1,6 +1,6 @@
 """Dialogues and fragments as text for a terminal."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -11,10 +11,13 @@ _PICTURE = "[magenta]▧ picture[/]"
 
 def show_turns(console: Console, turns: Sequence[dict[str, Any]], *, ids: Collection[int]) -> None:
     """Those of `turns` whose position is in `ids`; a gap between two is shown as one."""
+    show_numbered(console, {at: turn for at, turn in enumerate(turns) if at in ids})
+
+
+def show_numbered(console: Console, turns: Mapping[int, dict[str, Any]]) -> None:
+    """Turns by their ids, ascending; a gap between two is shown as one."""
     last: int | None = None
-    for position, turn in enumerate(turns):
-        if position not in ids:
-            continue
+    for position, turn in turns.items():
         if last is not None and position != last + 1:
             console.print("      [dim]⋮[/]")
         last = position

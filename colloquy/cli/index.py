@@ -1,0 +1,167 @@
+"""index: dialogues from files into a collection of the stack that is up."""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from colloquy.cli.failure import CommandFailed
+from colloquy.cli.following import follow
+from colloquy.cli.gateway import Gateway
+from colloquy.cli.ingestion import Chunk, Sender, ensure_collection
+from colloquy.cli.profiles import stack_of
+from colloquy.dialogue_files import Fault, Read, read_dialogues
+
+_SHOWN_FAULTS = 50
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of everything.
+
+    Attributes:
+        indexed: searchable now; `unchanged` of them were there already.
+        faults: with the file that each came from.
+    """
+
+    sent: int = 0
+    indexed: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    jobs: list[str] = field(default_factory=list)
+    faults: list[tuple[str, Fault]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "sent": self.sent,
+            "indexed": self.indexed,
+            "unchanged": self.unchanged,
+            "failed": self.failed,
+            "jobs": self.jobs,
+            "faults": [
+                {
+                    "file": file,
+                    "place": fault.place,
+                    "dialogue_id": fault.dialogue_id,
+                    "at": fault.at,
+                    "why": fault.why,
+                }
+                for file, fault in self.faults
+            ],
+        }
+
+
+def index(arguments: Namespace) -> int:
+    with Gateway.of(stack_of(arguments), patient=True) as gateway:
+        for path in arguments.files:
+            if not path.is_file():
+                raise CommandFailed(f"{path}: there is no such file")
+        ensure_collection(gateway, arguments.collection)
+        outcome = run(gateway, arguments.collection, sources(arguments.files))
+    console = Console()
+    if arguments.json:
+        console.print_json(json.dumps(outcome.as_json()))
+    else:
+        _tell(console, arguments.collection, outcome)
+    return 1 if outcome.failed else 0
+
+
+Source = tuple[str, Path, Iterable[Read | Fault]]
+"""A name for messages, the folder of its pictures, what it holds."""
+
+
+def sources(paths: Iterable[Path]) -> Iterable[Source]:
+    for path in paths:
+        yield str(path), path.parent, read_dialogues(path)
+
+
+def run(gateway: Gateway, collection: str, sources: Iterable[Source]) -> Outcome:
+    """Sends everything and follows it until it is searchable.
+
+    Raises:
+        CommandFailed: a file cannot be read, or the gateway takes nothing.
+    """
+    outcome = Outcome()
+    with _progress() as progress, ThreadPoolExecutor(1, thread_name_prefix="follow") as follower:
+        read = progress.add_task("read and sent", total=None)
+        done = progress.add_task("searchable", total=None)
+        followed: list[Future[None]] = []
+        unsent: list[tuple[str, Fault]] = []
+        for name, folder, found in sources:
+            sender = Sender(gateway, collection)
+            try:
+                for chunk in sender.send(found, folder, lambda n: progress.advance(read, n)):
+                    outcome.sent += len(chunk.lines)
+                    outcome.jobs.append(chunk.job)
+                    progress.update(done, total=outcome.sent)
+                    work = follower.submit(_follow, gateway, chunk, name, outcome, progress, done)
+                    followed.append(work)
+            except OSError as error:
+                raise CommandFailed(f"{name}: {error.strerror}") from error
+            unsent += [(name, fault) for fault in sender.faults]
+        progress.update(read, total=progress.tasks[read].completed)
+        for work in followed:
+            work.result()
+    outcome.faults = unsent + outcome.faults
+    outcome.failed += len(unsent)
+    return outcome
+
+
+def _follow(
+    gateway: Gateway, chunk: Chunk, name: str, outcome: Outcome, progress: Progress, bar: TaskID
+) -> None:
+    """Counts how a chunk ends. All of them in one thread, so that the counts need no lock."""
+    shown = 0
+    for state in follow(gateway, chunk.job):
+        counts = state["counts"]
+        ended = counts["indexed"] + counts["failed"] + counts["cancelled"]
+        progress.advance(bar, ended - shown)
+        shown = ended
+    outcome.indexed += counts["indexed"]
+    outcome.unchanged += counts["unchanged"]
+    outcome.failed += counts["failed"] + counts["cancelled"]
+    outcome.faults += [(name, fault) for fault in chunk.faults(state)]
+    if counts["cancelled"] or state["state"] == "failed":
+        why = "the job was cancelled" if counts["cancelled"] else "the job failed"
+        outcome.faults.append((name, Fault("", f"{why}: {chunk.job}")))
+
+
+def _tell(console: Console, collection: str, outcome: Outcome) -> None:
+    unchanged = f", {outcome.unchanged} of them were there already" if outcome.unchanged else ""
+    console.print(
+        f"{collection}: {outcome.indexed} dialogues can be searched{unchanged}", highlight=False
+    )
+    if not outcome.failed:
+        return
+    console.print(f"[red]{outcome.failed} cannot[/]:", highlight=False)
+    for name, fault in outcome.faults[:_SHOWN_FAULTS]:
+        who = f" ({fault.dialogue_id})" if fault.dialogue_id else ""
+        console.print(f"  {escape(name)}: {escape(str(fault) + who)}", highlight=False)
+    if len(outcome.faults) > _SHOWN_FAULTS:
+        more = len(outcome.faults) - _SHOWN_FAULTS
+        console.print(f"  and {more} more; `--json` lists them all", highlight=False)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
