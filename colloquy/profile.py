@@ -35,6 +35,7 @@ from colloquy.sections import (
     TaskSpace,
     Url,
     VllmEngine,
+    misfit,
 )
 
 __all__ = [
@@ -113,39 +114,14 @@ class Profile(Section):
     @model_validator(mode="after")
     def tasks_fit_their_engines(self) -> Self:
         needed: dict[str, set[str]] = {}
-        for task_name, task in self.tasks.items():
+        for name, task in self.tasks.items():
             engine = self.engines.get(task.engine)
             if engine is None:
-                raise ValueError(f"tasks/{task_name}/engine: there is no engine `{task.engine}`")
-            if not engine.capabilities.images:
-                raise ValueError(f"tasks/{task_name}: engine `{task.engine}` does not see pictures")
-            if (engine.runner == "pooling") != (task_name == "embed"):
-                needs = "a pooling" if task_name == "embed" else "a writing"
-                raise ValueError(f"tasks/{task_name}: needs {needs} engine, not `{task.engine}`")
-            if task_name in ("embed", "rank") and task.protocol != "lamra":
-                raise ValueError(f"tasks/{task_name}/protocol: is `lamra`")
-            if task_name in ("fragment", "split") and task.protocol != "f2rvlm":
-                raise ValueError(f"tasks/{task_name}/protocol: is `f2rvlm`")
-            if task_name == "rank" and not engine.capabilities.logprobs:
-                raise ValueError(
-                    f"tasks/rank: engine `{task.engine}` gives no log-probabilities, and scores "
-                    "are made of them"
-                )
-            writes_form = task_name in ("fragment", "split")
-            if writes_form and engine.capabilities.grammar == "none" and not task.tolerant:
-                raise ValueError(
-                    f"tasks/{task_name}: engine `{task.engine}` cannot hold a model to a grammar; "
-                    "set `tolerant: true` to accept answers that are parsed from free text"
-                )
+                raise ValueError(f"tasks/{name}/engine: there is no engine `{task.engine}`")
+            if why := misfit(name, task, engine):
+                raise ValueError(f"tasks/{name}{why}")
             if task.checkpoint is not None:
                 needed.setdefault(task.engine, set()).add(task.checkpoint)
-        for name, space in self.spaces.items():
-            if isinstance(space, TaskSpace) and space.task not in self.tasks:
-                raise ValueError(f"spaces/{name}: there is no task `{space.task}`")
-        if (self.retriever is None) != (self.indexer is None):
-            raise ValueError("`retriever` and `indexer` make collections together: give both")
-        if self.retriever is not None and not self.spaces:
-            raise ValueError("spaces: a retriever needs at least one")
         for name, checkpoints in needed.items():
             room = self.engines[name].max_adapters
             if room < len(checkpoints):
@@ -153,6 +129,19 @@ class Profile(Section):
                     f"engines/{name}/max_adapters is {room}, but tasks bind {len(checkpoints)} "
                     "adapters to it"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def collections_have_what_they_need(self) -> Self:
+        for name, space in self.spaces.items():
+            if isinstance(space, TaskSpace) and space.task not in self.tasks:
+                raise ValueError(f"spaces/{name}: there is no task `{space.task}`")
+        if (self.retriever is None) != (self.indexer is None):
+            raise ValueError("`retriever` and `indexer` make collections together: give both")
+        if self.retriever is not None and not self.spaces:
+            raise ValueError("spaces: a retriever needs at least one")
+        if self.reranker is not None and "rank" not in self.tasks:
+            raise ValueError("tasks: a reranker needs `rank`")
         return self
 
     @classmethod

@@ -1,5 +1,6 @@
 """The sections of a profile: engines, tasks, spaces, bounds of pictures, endpoints."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -105,6 +106,36 @@ class Task(Section):
     tolerant: bool = Field(
         default=False, description="Accept answers that are not in the published form."
     )
+
+
+_PROTOCOLS = {"fragment": "f2rvlm", "split": "f2rvlm", "embed": "lamra", "rank": "lamra"}
+# Trained with plain positions on picture tokens, which no current server computes.
+_UNFAITHFUL = re.compile(r"(^|/)LamRA-Ret(-Pretrained)?$")
+
+
+def misfit(name: str, task: Task, engine: Engine) -> str | None:
+    """Why `engine` cannot do the task `name`: the rest of a message that begins with its place."""
+    where = f"engine `{task.engine}`"
+    if not engine.capabilities.images:
+        return f": {where} does not see pictures"
+    if (engine.runner == "pooling") != (name == "embed"):
+        return f": needs {'a pooling' if name == 'embed' else 'a writing'} engine, not {where}"
+    if task.protocol != _PROTOCOLS[name]:
+        return f"/protocol: is `{_PROTOCOLS[name]}`"
+    if name == "rank" and not engine.capabilities.logprobs:
+        return f": {where} gives no log-probabilities, and scores are made of them"
+    if name == "embed" and _UNFAITHFUL.search(engine.model):
+        return (
+            f": {engine.model} was trained without M-RoPE on picture tokens, which every server "
+            "applies, so its vectors of pictures would be others than its authors'; take "
+            "code-kunkun/LamRA-Ret-Qwen2.5VL-7b"
+        )
+    if task.protocol == "f2rvlm" and engine.capabilities.grammar == "none" and not task.tolerant:
+        return (
+            f": {where} cannot hold a model to a grammar; set `tolerant: true` to accept answers "
+            "that are parsed from free text"
+        )
+    return None
 
 
 class ClipSpace(Section):

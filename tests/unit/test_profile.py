@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from colloquy.local.plan import services_of
 from colloquy.profile import Profile, ProfileError, Secrets, is_loopback
 
 MINIMAL: dict[str, Any] = {
@@ -182,3 +183,63 @@ def test_secrets_come_from_the_environment_and_a_missing_one_is_named(write: Wri
 )
 def test_loopback_is_what_only_this_machine_reaches(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+EMBEDDER: dict[str, Any] = {"runtime": "vllm", "model": "base@1", "runner": "pooling"}
+CORPUS: dict[str, Any] = MINIMAL | {
+    "engines": MINIMAL["engines"] | {"embedder": EMBEDDER},
+    "tasks": MINIMAL["tasks"]
+    | {
+        "embed": {"engine": "embedder", "protocol": "lamra"},
+        "rank": {"engine": "one", "protocol": "lamra"},
+    },
+    "spaces": {
+        "clip": {"kind": "open_clip", "model": "clip@1"},
+        "lamra": {"kind": "task"},
+    },
+    "retriever": {},
+    "reranker": {},
+    "indexer": {},
+}
+
+
+def test_a_stack_with_collections_names_its_spaces_and_services(write: Write) -> None:
+    profile = Profile.load(write(CORPUS))
+    assert list(profile.spaces) == ["clip", "lamra"]
+    assert services_of(profile) == ["generator", "retriever", "reranker", "indexer"]
+
+
+def test_a_stack_without_collections_runs_the_generator_alone(write: Write) -> None:
+    assert services_of(Profile.load(write(MINIMAL))) == ["generator"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("tasks/embed/engine", "one", "tasks/embed: needs a pooling engine, not engine `one`"),
+        ("tasks/rank/engine", "embedder", "tasks/rank: needs a writing engine"),
+        ("tasks/rank/protocol", "f2rvlm", "tasks/rank/protocol: is `lamra`"),
+        ("tasks/fragment/protocol", "lamra", "tasks/fragment/protocol: is `f2rvlm`"),
+        ("engines/one/capabilities", {"logprobs": False}, "tasks/rank: engine `one` gives no log"),
+        ("engines/embedder/model", "code-kunkun/LamRA-Ret", "trained without M-RoPE"),
+        ("indexer", None, "give both"),
+        ("spaces", {}, "spaces: a retriever needs at least one"),
+        ("tasks", MINIMAL["tasks"], "spaces/lamra: there is no task `embed`"),
+    ],
+)
+def test_what_collections_lack_is_said_with_its_place(
+    write: Write, place: str, value: Any, said: str
+) -> None:
+    data = copy.deepcopy(CORPUS)
+    *parents, last = place.split("/")
+    section = data
+    for name in parents:
+        section = section[name]
+    section[last] = value
+    assert said in _refusal(write(data))
+
+
+def test_the_faithful_lamra_is_taken(write: Write) -> None:
+    data = copy.deepcopy(CORPUS)
+    data["engines"]["embedder"]["model"] = "code-kunkun/LamRA-Ret-Qwen2.5VL-7b"
+    assert Profile.load(write(data)).tasks["embed"].engine == "embedder"

@@ -116,3 +116,19 @@ def test_a_checkpoint_with_a_changed_weight_is_not_given_to_an_engine(tmp_path: 
     (folder / "model.safetensors").write_bytes(weights)
     with pytest.raises(CannotStart, match=r"engines/one/model: .*another hash"):
         command_of(profile)
+
+
+def test_an_engine_that_embeds_is_started_as_one(tmp_path: Path) -> None:
+    make_model(tmp_path / "models" / "mine")
+    profile = Profile.model_validate(
+        {
+            "name": "test",
+            "about": "Nothing.",
+            "root": tmp_path,
+            "engines": {"one": {"runtime": "vllm", "model": "models/mine", "runner": "pooling"}},
+            "tasks": {"embed": {"engine": "one", "protocol": "lamra"}},
+        }
+    )
+    command = command_of(profile)
+    assert value_of(command, "--runner") == "pooling"
+    assert "--logprobs-mode" not in command
