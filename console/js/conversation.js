@@ -35,11 +35,13 @@ export class Conversation {
    * @param {HTMLElement} list the `ol` of turns
    * @param {HTMLElement} scroller what scrolls around it
    * @param {{load: (reference: string) => Promise<string>, open: (imageId: number) => void}} pictures
+   * @param {string} prefix of the ids of turns: two conversations may be on one page
    */
-  constructor(list, scroller, pictures) {
+  constructor(list, scroller, pictures, prefix = "turn-") {
     this.list = list;
     this.scroller = scroller;
     this.pictures = pictures;
+    this.prefix = prefix;
     this.urls = [];
   }
 
@@ -74,7 +76,7 @@ export class Conversation {
     }
     const row = make(
       "li.turn",
-      { id: `turn-${id}`, tabindex: "-1" },
+      { id: `${this.prefix}${id}`, tabindex: "-1" },
       make(`span.avatar.hue-${hue}`, { "aria-hidden": "true" }, goesOn ? "" : initials(turn.speaker)),
       said,
       make("span.number", { title: `Turn ${id}` }, make("span.visually-hidden", {}, "turn "), String(id)),

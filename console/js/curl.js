@@ -9,15 +9,38 @@ const LONG_DATA = 60;
  * nothing in it can end the document or be read by the shell. The key stays out: `$COLLOQUY_KEY`.
  */
 export function curlOf(path, body) {
-  const lines = [
-    `curl -sS ${new URL(path, document.baseURI)} \\`,
-    "  -H 'content-type: application/json' \\",
-    ...(currentKey() ? ['  -H "authorization: Bearer $COLLOQUY_KEY" \\'] : []),
-    "  --data-binary @- <<'JSON'",
+  return command(path, ["-H 'content-type: application/json'"], [
+    "--data-binary @- <<'JSON'",
     JSON.stringify(body),
     "JSON",
-  ];
-  return `${lines.join("\n")}\n`;
+  ]);
+}
+
+/** A call without a body. */
+export function curlOfGet(path) {
+  return command(path, []);
+}
+
+/** A call that sends a file as it is. */
+export function curlOfFile(path, type, name, key = null) {
+  const headers = [`-H 'content-type: ${type}'`, ...(key ? [`-H 'idempotency-key: ${key}'`] : [])];
+  return command(path, headers, [`--data-binary ${word(`@${name}`)}`]);
+}
+
+/** The call that makes a collection. */
+export function curlOfPut(path, body) {
+  return command(path, ["-X PUT", "-H 'content-type: application/json'"], [`-d ${word(JSON.stringify(body))}`]);
+}
+
+function command(path, options, [data, ...document_] = []) {
+  const key = currentKey() ? ['-H "authorization: Bearer $COLLOQUY_KEY"'] : [];
+  const parts = [`curl -sS ${word(String(new URL(path, document.baseURI)))}`, ...options, ...key, ...(data ? [data] : [])];
+  return `${[parts.join(" \\\n  "), ...document_].join("\n")}\n`;
+}
+
+/** One word for a shell, quoted where that is needed. */
+function word(text) {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** The same call to look at: pictures cut short, JSON indented. */

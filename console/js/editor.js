@@ -1,6 +1,7 @@
 // A dialogue of one's own: typed, pasted or dropped. Nothing typed is lost, whatever is wrong with it.
 
 import { byId, make, prose } from "./dom.js";
+import { dataUrl } from "./files.js";
 import { languageOf } from "./language.js";
 import { readDialogue } from "./own_dialogue.js";
 
@@ -12,9 +13,9 @@ Ben: Did you ask about the birthday cake?
 Ana: Yes, three days ahead, and they write the name on it.`;
 
 export class Editor {
-  /** @param {{show: (subject: object) => void, open: () => void}} actions */
-  constructor({ show, open }) {
-    Object.assign(this, { show, open });
+  /** @param {{show: (subject: object) => void}} actions */
+  constructor({ show }) {
+    this.show = show;
     this.form = byId("editor");
     this.text = byId("editor-text");
     this.faults = byId("editor-faults");
@@ -39,26 +40,6 @@ export class Editor {
     chooser.addEventListener("change", async () => {
       await this.takeFiles(chooser.files);
       chooser.value = "";
-    });
-    this.watchDrops();
-  }
-
-  watchDrops() {
-    const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
-    document.addEventListener("dragover", (event) => {
-      if (!carriesFiles(event)) return;
-      event.preventDefault();
-      document.body.classList.add("dropping");
-    });
-    document.addEventListener("dragleave", (event) => {
-      if (!event.relatedTarget) document.body.classList.remove("dropping");
-    });
-    document.addEventListener("drop", (event) => {
-      document.body.classList.remove("dropping");
-      if (!carriesFiles(event)) return;
-      event.preventDefault();
-      this.open();
-      this.takeFiles(event.dataTransfer.files);
     });
   }
 
@@ -142,13 +123,4 @@ export class Editor {
       this.pictures = [];
     }
   }
-}
-
-function dataUrl(file) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.addEventListener("load", () => resolve(reader.result));
-    reader.addEventListener("error", () => reject(reader.error));
-    reader.readAsDataURL(file);
-  });
 }

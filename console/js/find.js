@@ -1,8 +1,8 @@
 // *Find*: a query, and the fragment that answers it lights up in the dialogue.
 
 import { announce, byId, duration, icon, make } from "./dom.js";
-import { picturesOf, textOf } from "./conversation.js";
 import { curlOf, curlPreview } from "./curl.js";
+import { foundIn, hitList } from "./hits.js";
 import { languageOf } from "./language.js";
 import { aboutAnswer, callBox, countOf, turnOf } from "./panel.js";
 import { Run } from "./run.js";
@@ -11,8 +11,8 @@ import { inWords } from "./strip.js";
 const PATH = "v1/fragments/search";
 
 export class Find {
-  constructor({ api, panel, conversation, strip }) {
-    Object.assign(this, { api, panel, conversation, strip });
+  constructor({ api, panel, conversation, strip, pictures }) {
+    Object.assign(this, { api, panel, conversation, strip, pictures });
     this.active = false;
     this.subject = null;
     this.state = { kind: "idle" };
@@ -67,7 +67,7 @@ export class Find {
     this.state = state;
     if (!this.active) return;
     this.show(before !== state.kind);
-    if (state.kind === "done") this.conversation.reveal(foundIn(state.answer, this.subject.dialogue).toReveal);
+    if (state.kind === "done") this.conversation.reveal(foundIn(state.answer.fragments, this.subject.dialogue).toReveal);
   }
 
   enter() {
@@ -114,7 +114,7 @@ export class Find {
 
   showAnswer(answer, tookMs) {
     const { dialogue } = this.subject;
-    const { turnIds, imageIds, hits } = foundIn(answer, dialogue);
+    const { turnIds, imageIds, hits } = foundIn(answer.fragments, dialogue);
     this.conversation.light(turnIds, imageIds);
     this.strip.show([{ ids: turnIds, look: "mark-lit" }], dialogue.utterances.length);
     const count = countOf(turnIds.length, imageIds.length);
@@ -131,7 +131,7 @@ export class Find {
       announce(words);
       return;
     }
-    const list = make("ol.hits", {}, ...hits.map((hit) => this.hit(hit)));
+    const list = hitList(hits, this.pictures, (id) => this.jumpTo(id));
     this.panel.say("found", `${count} · ${took}`, make("p.lead", {}, count), this.echo(took), list, ...tail);
     this.panel.unfold(false);
     announce(`Found ${count}: turn ${inWords(turnIds)}.`);
@@ -141,50 +141,8 @@ export class Find {
     return make("p.echo", {}, "for ", make("q", { lang: languageOf(this.asked) }, this.asked), ` in ${took}`);
   }
 
-  hit({ id, turn, pictures }) {
-    const words = textOf(turn);
-    const thumbs = pictures.map(({ url }) => (url ? make("img.thumb", { src: url, alt: "", decoding: "async" }) : icon("picture")));
-    return make(
-      "li",
-      {},
-      make(
-        "button.hit",
-        { type: "button", on: { click: () => this.jumpTo(id) } },
-        make("span.hit-number", {}, String(id)),
-        make(
-          "span.hit-words",
-          {},
-          make("bdi.hit-speaker", {}, turn.speaker),
-          words ? make("span.hit-text", { dir: "auto", lang: languageOf(words) }, words) : null,
-          thumbs.length ? make("span.thumbs", {}, ...thumbs) : null,
-        ),
-      ),
-    );
-  }
-
   jumpTo(id) {
     this.panel.unfold(false);
     this.conversation.jump(id);
   }
-}
-
-/** All that an answer found, as ids and as lines for the panel. */
-function foundIn(answer, dialogue) {
-  const union = (field) => [...new Set(answer.fragments.flatMap((fragment) => fragment[field]))].sort((one, other) => one - other);
-  const turnIds = union("utterance_ids");
-  const all = picturesOf(dialogue);
-  const imageIds = union("image_ids").filter((id) => all[id]);
-  const shown = [...new Set([...turnIds, ...imageIds.map((id) => all[id].turnId)])].sort((one, other) => one - other);
-  const hits = shown
-    .filter((id) => dialogue.utterances[id])
-    .map((id) => ({
-      id,
-      turn: dialogue.utterances[id],
-      pictures: imageIds.filter((image) => all[image].turnId === id).map((image) => ({ url: thumbnail(all[image].url) })),
-    }));
-  return { turnIds, imageIds, hits, toReveal: turnIds.length ? turnIds : shown };
-}
-
-function thumbnail(url) {
-  return url.startsWith("data:image/") ? url : null;
 }

@@ -1,5 +1,6 @@
 // A picture, large; left and right lead to the others of the dialogue.
 
+import { picturesOf } from "./conversation.js";
 import { byId } from "./dom.js";
 
 export class Lightbox {
@@ -25,6 +26,14 @@ export class Lightbox {
     this.at = at;
     this.show();
     this.dialog.showModal();
+  }
+
+  /** Those of a conversation that can be shown, from one of them on. */
+  openFrom(conversation, dialogue, imageId) {
+    const shown = picturesOf(dialogue)
+      .map(({ turnId, speaker }, id) => ({ id, url: conversation.urls[id], caption: `Picture ${id} · turn ${turnId} · ${speaker}` }))
+      .filter(({ url }) => url);
+    this.open(shown, shown.findIndex(({ id }) => id === imageId));
   }
 
   step(by) {

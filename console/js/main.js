@@ -1,8 +1,12 @@
 // Wires the page: to read this file is to read what the page consists of.
 
 import { Api } from "./api.js";
+import { Collections } from "./collections.js";
+import { Confirm } from "./confirm.js";
 import { Conversation, picturesOf } from "./conversation.js";
+import { Corpus } from "./corpus.js";
 import { announce, byId, icon, make, plural } from "./dom.js";
+import { watchDrops } from "./drops.js";
 import { Editor } from "./editor.js";
 import { Find } from "./find.js";
 import { KeyDialog } from "./key_dialog.js";
@@ -10,6 +14,8 @@ import { takeTokenFromAddress } from "./keys.js";
 import { fullTag, languageName } from "./language.js";
 import { Lightbox } from "./lightbox.js";
 import { Panel } from "./panel.js";
+import { Pictures } from "./pictures.js";
+import { Search } from "./search.js";
 import { Status } from "./status.js";
 import { Strip } from "./strip.js";
 import { Topics } from "./topics.js";
@@ -20,15 +26,21 @@ class Page {
     this.api = new Api(() => keys.ask());
     this.lightbox = new Lightbox();
     this.panel = new Panel();
+    this.confirm = new Confirm();
+    this.pictures = new Pictures(this.api);
     this.conversation = new Conversation(byId("turns"), byId("scroller"), {
-      load: (reference) => this.api.picture(reference),
-      open: (imageId) => this.openPicture(imageId),
+      load: (reference) => this.pictures.load(reference),
+      open: (imageId) => this.lightbox.openFrom(this.conversation, this.subject.dialogue, imageId),
     });
     this.strip = new Strip(byId("strip"), (id) => this.conversation.jump(id));
-    this.tabs = { find: new Find(this), topics: new Topics(this) };
+    this.corpus = new Corpus(this.api, { chosen: (name) => this.chooseCollection(name), creating: () => this.createCollection() });
+    this.overOne = { find: new Find(this), topics: new Topics(this) };
+    this.overMany = { search: new Search(this), collections: new Collections(this) };
+    this.tabs = { ...this.overOne, ...this.overMany };
     this.tab = this.tabs.find;
     this.subject = null;
-    this.editor = new Editor({ show: (subject) => this.take(subject), open: () => this.edit() });
+    this.editor = new Editor({ show: (subject) => this.take(subject) });
+    watchDrops((files) => this.takeFiles(files));
     byId("edit").addEventListener("click", () => this.edit());
     this.listenToTabs();
     this.listenToKeys();
@@ -79,10 +91,21 @@ class Page {
     byId("facts").textContent = factsOf(subject.dialogue);
     byId("edit").hidden = !subject.own;
     this.mark(subject.item ?? document.querySelector(".rail-own"));
-    this.tab.leave();
+    if (this.isOverOne) this.tab.leave();
     this.conversation.show(subject.dialogue, subject.language);
-    for (const tab of Object.values(this.tabs)) tab.take(subject);
-    this.tab.enter();
+    for (const tab of Object.values(this.overOne)) tab.take(subject);
+    if (this.isOverOne) this.tab.enter();
+  }
+
+  get isOverOne() {
+    return Object.values(this.overOne).includes(this.tab);
+  }
+
+  /** What is dropped belongs to what is in front. */
+  takeFiles(files) {
+    if (!this.isOverOne) return this.tab.takeFiles(files);
+    this.edit();
+    return this.editor.takeFiles(files);
   }
 
   openOwn() {
@@ -91,29 +114,38 @@ class Page {
   }
 
   edit() {
-    for (const tab of Object.values(this.tabs)) tab.run.cancel({ quietly: true });
+    for (const tab of Object.values(this.overOne)) tab.run.cancel({ quietly: true });
     byId("editor").hidden = false;
     byId("stage").hidden = byId("ask").hidden = true;
     byId("shell").classList.add("editing");
-    this.panel.idle("Any conversation will do.", "Paste a chat, or write a few lines. Then ask about it, or let it be split into topics.");
     this.mark(document.querySelector(".rail-own"));
+    if (!this.isOverOne) return; // no samples: somebody was quicker at another tab
+    this.sayEditing();
     this.editor.focus();
   }
 
+  sayEditing() {
+    this.panel.idle("Any conversation will do.", "Paste a chat, or write a few lines. Then ask about it, or let it be split into topics.");
+  }
+
+  chooseCollection(name) {
+    this.corpus.choose(name);
+    this.tab.corpusChanged();
+  }
+
+  createCollection() {
+    this.corpus.creating = true;
+    this.corpus.show();
+    if (this.tab === this.tabs.collections) this.tab.corpusChanged();
+    else this.choose("collections");
+  }
+
   mark(chosen) {
-    for (const item of document.querySelectorAll(".rail-item")) {
+    for (const item of byId("dialogues").querySelectorAll(".rail-item")) {
       if (item === chosen) item.setAttribute("aria-current", "true");
       else item.removeAttribute("aria-current");
     }
     chosen?.scrollIntoView({ block: "nearest", inline: "nearest" });
-  }
-
-  openPicture(imageId) {
-    const urls = this.conversation.urls;
-    const shown = picturesOf(this.subject.dialogue)
-      .map(({ turnId, speaker }, id) => ({ id, url: urls[id], caption: `Picture ${id} · turn ${turnId} · ${speaker}` }))
-      .filter(({ url }) => url);
-    this.lightbox.open(shown, shown.findIndex(({ id }) => id === imageId));
   }
 
   listenToTabs() {
@@ -135,23 +167,40 @@ class Page {
       byId(`tab-${other}`).setAttribute("aria-selected", String(other === name));
       byId(`tab-${other}`).tabIndex = other === name ? 0 : -1;
     }
+    this.tab.leave();
+    this.tab = this.tabs[name];
+    this.front(name);
+    if (!this.isOverOne) this.tab.enter();
+    else if (!byId("editor").hidden) this.sayEditing();
+    else if (this.subject) this.tab.enter();
+  }
+
+  /** Brings the pane of a tab to the front, and what it chooses from to the side. */
+  front(name) {
+    const { isOverOne } = this;
+    byId("work").hidden = byId("dialogues").hidden = !isOverOne;
+    byId("collections").hidden = isOverOne;
+    byId("rail-title").textContent = isOverOne ? "Dialogues" : "Collections";
+    byId("shell").classList.toggle("editing", isOverOne && !byId("editor").hidden);
+    for (const other of Object.keys(this.overMany)) byId(`${other}-pane`).hidden = other !== name;
+    if (!isOverOne) return;
     byId("work").setAttribute("aria-labelledby", `tab-${name}`);
     byId("find-form").hidden = byId("chips").hidden = name !== "find";
     byId("topics-bar").hidden = name !== "topics";
-    this.tab.leave();
-    this.tab = this.tabs[name];
-    if (this.subject && byId("editor").hidden) this.tab.enter();
   }
 
-  /** `/` goes to the query, Escape cancels. */
+  /** `/` goes to the query that is in front, Escape cancels. */
   listenToKeys() {
     document.addEventListener("keydown", (event) => {
-      const typing = event.target.matches("input, textarea");
-      if (event.key === "/" && !typing && !byId("ask").hidden && !document.querySelector("dialog[open]")) {
+      const typing = event.target.matches("input, textarea, select");
+      if (document.querySelector("dialog[open]")) return;
+      if (event.key === "/" && !typing) {
+        const field = this.tab === this.tabs.search ? byId("search-query") : byId("query");
+        if (!field.checkVisibility()) return;
         event.preventDefault();
-        byId("query").focus();
+        field.focus();
       }
-      if (event.key === "Escape" && !document.querySelector("dialog[open]")) this.tab.run.cancel();
+      if (event.key === "Escape") this.tab.run?.cancel();
     });
   }
 }

@@ -77,26 +77,35 @@ export class Panel {
    * @param {{retry: () => void, jump: (turnId: number) => void}} actions
    */
   failed(problem, { retry, jump }) {
-    const card = make(
-      "article.card.card-problem",
-      {},
-      make("h3.card-title", {}, problem.title),
-      problem.detail && problem.detail !== problem.title ? make("p", {}, ...prose(problem.detail)) : null,
-      problem.faults.length ? make("ul.faults", {}, ...problem.faults.map((fault) => faultLine(fault, jump))) : null,
-      make("div.card-actions", {}, make("button.button", { type: "button", on: { click: retry } }, "Try again")),
-    );
-    const facts = [];
-    if (problem.status) facts.push(["status", `${problem.status} ${problem.slug}`.trim()]);
-    if (problem.requestId) facts.push(["request", copyable(problem.requestId)]);
-    this.say("failed", problem.title, card, facts.length ? table("About this error", facts) : null);
+    this.say("failed", problem.title, problemCard(problem, { retry, jump }), aboutProblem(problem));
     this.unfold(true);
     announce(`Error: ${problem.title}. ${problem.detail}`);
   }
 }
 
+/** A problem in its own words: what, why, where. Actions that are not given have no button. */
+export function problemCard(problem, { retry = null, jump = null } = {}) {
+  return make(
+    "article.card.card-problem",
+    {},
+    make("h3.card-title", {}, problem.title),
+    problem.detail && problem.detail !== problem.title ? make("p", {}, ...prose(problem.detail)) : null,
+    problem.faults.length ? make("ul.faults", {}, ...problem.faults.map((fault) => faultLine(fault, jump))) : null,
+    retry ? make("div.card-actions", {}, make("button.button", { type: "button", on: { click: retry } }, "Try again")) : null,
+  );
+}
+
+/** Status and request id of a problem; null where nobody answered. */
+export function aboutProblem(problem) {
+  const facts = [];
+  if (problem.status) facts.push(["status", `${problem.status} ${problem.slug}`.trim()]);
+  if (problem.requestId) facts.push(["request", copyable(problem.requestId)]);
+  return facts.length ? table("About this error", facts) : null;
+}
+
 /** One fault: where, as a way there if it is a turn, and why. */
 function faultLine({ at, why }, jump) {
-  const turn = turnOf(at);
+  const turn = jump === null ? null : turnOf(at);
   const rest = String(at).replace(/^body\//, "").replace(/^dialogue\/utterances\/\d+\/?/, "");
   const place =
     turn === null
@@ -157,7 +166,8 @@ export function copyButton(label, text) {
   return button;
 }
 
-function copyable(id) {
+/** An id that a click copies. */
+export function copyable(id) {
   const short = id.length > 14 ? `${id.slice(0, 12)}…` : id;
   const button = make("button.link.mono", { type: "button", title: `Copy ${id}` }, short);
   button.addEventListener("click", async () => {

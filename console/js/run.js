@@ -96,7 +96,8 @@ export class Run {
   }
 }
 
-function sleep(ms, signal) {
+/** Waits; rejects as soon as the signal is aborted. */
+export function sleep(ms, signal) {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const stop = () => {
@@ -111,7 +112,8 @@ function sleep(ms, signal) {
   });
 }
 
-function asProblem(error) {
+/** Whatever was thrown, as something that can be shown. */
+export function asProblem(error) {
   if (error instanceof Problem) return error;
   return new Problem({ slug: "page", title: "This page has a fault", detail: String(error.message ?? error) });
 }

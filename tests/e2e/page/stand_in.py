@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pydantic import BaseModel
+
+from tests.doubles.page_corpus import CorpusDouble, Refused
 
 CONSOLE = Path(__file__).resolve().parents[3] / "console"
 POLICY = (
@@ -35,6 +40,17 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     hold: threading.Event | None = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Server-sent events: a name, and a contract as its data."""
+
+    events: Iterator[tuple[str, BaseModel]]
+
+
+def _reply(contract: BaseModel, status: int = 200) -> Reply:
+    return Reply(contract.model_dump(mode="json", by_alias=True), status)
 
 
 def problem(status: int, slug: str, title: str, detail: str, **facts: Any) -> Reply:
@@ -149,6 +165,8 @@ class StandIn:
         key: when set, other bearers get 401.
         ready: what `/readyz` says.
         replies: given in order to POSTs; when none is left, `otherwise` answers.
+        corpus: collections, jobs and the search in them; asked before `otherwise`.
+        corpus_replies: given, in order, in place of what the corpus would do.
     """
 
     def __init__(self, samples: list[dict[str, Any]]) -> None:
@@ -159,6 +177,72 @@ class StandIn:
         self.otherwise = found([], [])
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.url = ""
+        self.corpus = CorpusDouble()
+        self.corpus_replies: deque[Reply] = deque()
+
+    def admits(self, authorization: str) -> bool:
+        return self.key is None or authorization.removeprefix("Bearer ") == self.key
+
+    def over_collections(
+        self, method: str, target: str, body: bytes, headers: Any
+    ) -> "Reply | Stream | None":
+        """The part of the API that is about collections; None where it is about something else."""
+        parts = urlsplit(target)
+        steps = [unquote(step) for step in parts.path.strip("/").split("/")]
+        given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        if method == "POST" and parts.path == "/v1/fragments/search":
+            if "collection" not in json.loads(body):
+                return None
+        elif steps[:2] not in (["v1", "collections"], ["v1", "jobs"], ["v1", "images"]):
+            return None
+        if not self.admits(headers.get("authorization", "")):
+            return problem(401, "unauthenticated", "A key is needed", "No key was sent.")
+        if self.corpus_replies and method != "GET":
+            return self.corpus_replies.popleft()
+        try:
+            return self._of_corpus(method, steps[1:], given, body, headers)
+        except Refused as refused:
+            return problem(
+                refused.status, refused.slug, refused.title, refused.detail, faults=refused.faults
+            )
+
+    def _of_corpus(
+        self, method: str, steps: list[str], given: dict[str, str], body: bytes, headers: Any
+    ) -> "Reply | Stream":
+        corpus = self.corpus
+        page = (int(given.get("limit", "20")), given.get("cursor"))
+        match (method, *steps):
+            case ("POST", "fragments", "search"):
+                return _reply(corpus.search(json.loads(body)))
+            case ("GET", "images", ref):
+                return Reply(base64.b64decode(corpus.blobs[ref].split(",")[1]))
+            case ("GET", "collections"):
+                return _reply(corpus.list(*page))
+            case ("PUT", "collections", name):
+                return _reply(corpus.put(name, json.loads(body)))
+            case ("GET", "collections", name):
+                return _reply(corpus.get(name))
+            case ("DELETE", "collections", name):
+                return Reply(corpus.drop(name), 204)
+            case ("POST", "collections", name, "dialogues"):
+                key = headers.get("idempotency-key")
+                return _reply(corpus.ingest(name, body, headers.get("content-type"), key), 202)
+            case ("GET", "collections", name, "dialogues"):
+                return _reply(corpus.dialogues(name, *page))
+            case ("GET", "collections", name, "dialogues", one):
+                return _reply(corpus.dialogue(name, one))
+            case ("DELETE", "collections", name, "dialogues", one):
+                return Reply(corpus.delete(name, one), 204)
+            case ("GET", "jobs"):
+                return _reply(corpus.jobs(given.get("collection")))
+            case ("GET", "jobs", job):
+                return _reply(corpus.job(job))
+            case ("DELETE", "jobs", job):
+                return _reply(corpus.cancel(job))
+            case ("GET", "jobs", job, "events"):
+                corpus.job(job)
+                return Stream(corpus.events(job))
+        raise Refused(404, "not-found", "Not found", "There is nothing here.")
 
     def answer(self, path: str, body: dict[str, Any]) -> Reply:
         self.asked.append((path, body))
@@ -181,16 +265,44 @@ class StandIn:
 def _handler(gateway: StandIn) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.over_collections():
+                return
             found_here = gateway.look_up(self.path.split("?")[0])
             if isinstance(found_here, Path):
                 self.send(found_here.read_bytes(), 200, {"content-type": TYPES[found_here.suffix]})
             else:
                 self.give(found_here)
 
+        def do_PUT(self) -> None:
+            self.over_collections()
+
+        def do_DELETE(self) -> None:
+            self.over_collections()
+
+        def over_collections(self) -> bool:
+            """Whether the request was about collections; then it is answered."""
+            self.body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            reply = gateway.over_collections(self.command, self.path, self.body, self.headers)
+            if isinstance(reply, Stream):
+                self.stream(reply)
+            elif reply is not None:
+                self.give(reply)
+            return reply is not None
+
+        def stream(self, stream: Stream) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.end_headers()
+            self.wfile.write(b": here it comes\r\n\r\n")
+            for name, contract in stream.events:
+                self.wfile.write(f"event: {name}\ndata: {contract.model_dump_json()}\n\n".encode())
+                self.wfile.flush()
+
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            bearer = self.headers.get("authorization", "").removeprefix("Bearer ")
-            if gateway.key is not None and bearer != gateway.key:
+            if self.over_collections():
+                return
+            body = json.loads(self.body)
+            if not gateway.admits(self.headers.get("authorization", "")):
                 self.give(problem(401, "unauthenticated", "A key is needed", "No key was sent."))
             else:
                 self.give(gateway.answer(self.path, body))
@@ -198,8 +310,10 @@ def _handler(gateway: StandIn) -> type[BaseHTTPRequestHandler]:
         def give(self, reply: Reply) -> None:
             if reply.hold is not None:
                 reply.hold.wait(30)
-            data = json.dumps(reply.body, ensure_ascii=False).encode()
-            self.send(data, reply.status, {"content-type": "application/json"} | reply.headers)
+            kind, data = "image/png", reply.body
+            if not isinstance(data, bytes):
+                kind, data = "application/json", json.dumps(data, ensure_ascii=False).encode()
+            self.send(data, reply.status, {"content-type": kind} | reply.headers)
 
         def send(self, data: bytes, status: int, headers: dict[str, str]) -> None:
             self.send_response(status)

@@ -1,0 +1,52 @@
+// What stands where results will be: nothing yet, nothing at all, nothing found, not yet here.
+
+import { icon, make, plural } from "./dom.js";
+
+/** Cards to come: they keep the place, so that nothing jumps. */
+export function skeletons() {
+  const one = () => make("div.skeleton", {}, make("span"), make("span"), make("span"));
+  return make("div.results-list", { "aria-hidden": "true" }, one(), one(), one());
+}
+
+export function startHere(collection) {
+  return make(
+    "div.empty",
+    {},
+    make("span.empty-sign", {}, icon("search")),
+    make("h2.empty-title", {}, "Search in ", make("bdi", {}, collection.name)),
+    make("p", {}, collection.dialogues ? `${plural(collection.dialogues, "dialogue")} in ${plural(collection.fragments, "fragment")}, by words, by a picture, or by both.` : "Nothing is indexed in it yet: drop a file in, under Collections."),
+    pendingLine(collection),
+  );
+}
+
+export function emptyCorpus(create) {
+  return make(
+    "div.empty",
+    {},
+    make("span.empty-sign", {}, icon("stack")),
+    make("h2.empty-title", {}, "There is no collection yet"),
+    make("p", {}, "Give one a name and drop a file of dialogues in: they can be searched as soon as they are indexed."),
+    make("button.button.button-main", { type: "button", on: { click: create } }, icon("plus"), "New collection"),
+  );
+}
+
+export function nothingFound(collection, { unfiltered, unrefined }) {
+  return make(
+    "div.empty",
+    {},
+    make("h2.empty-title", {}, "Nothing in ", make("bdi", {}, collection?.name ?? "this collection"), " answers that."),
+    unfiltered ? make("p", {}, "Only what the filters let through was searched.") : null,
+    unrefined ? make("p", {}, "Refining drops every candidate in which the model finds no answer.") : null,
+    collection ? pendingLine(collection) : null,
+    make(
+      "div.empty-actions",
+      {},
+      unfiltered ? make("button.button", { type: "button", on: { click: unfiltered } }, "Search without filters") : null,
+      unrefined ? make("button.button", { type: "button", on: { click: unrefined } }, "Search without refining") : null,
+    ),
+  );
+}
+
+function pendingLine({ pending }) {
+  return pending ? make("p.empty-pending", {}, `${plural(pending, "dialogue")} more on the way: accepted, not searchable yet.`) : null;
+}
