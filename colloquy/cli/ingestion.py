@@ -8,8 +8,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from colloquy.cli.following import Job
 from colloquy.cli.gateway import Gateway, Refused
@@ -21,6 +23,7 @@ from colloquy.dialogue_files import Fault, Read
 CHUNK_ITEMS = 256
 CHUNK_BYTES = 4 * 2**20
 _AHEAD = 16  # dialogues whose pictures are on their way; each picture lies in memory until then
+_CLOCKS_APART = timedelta(seconds=2)
 _NOT_FOUND = 404
 # A chunk of which nothing can be taken, or which is too large; its halves may be better.
 _DIVIDED = frozenset({400, 413, 422})
@@ -131,13 +134,15 @@ class Sender:
     def _posted(self, lines: tuple[Line, ...]) -> str:
         body = "".join(line.text + "\n" for line in lines).encode()
         key = hashlib.sha256(body).hexdigest()
+        sent = datetime.now(UTC)
         job = self._post(body, key)
         known = self.gateway.get(f"/v1/jobs/{job}")
         counts = known["counts"]
         lacking = counts["failed"] or counts["cancelled"] or known["state"] != "done"
-        if known["state"] in FINAL and lacking:
-            # An earlier run's: what failed then may go well now. Never more than once.
-            job = self._post(body, f"{key[:32]}-{job}"[:256])
+        earlier = datetime.fromisoformat(known["created"]) < sent - _CLOCKS_APART
+        if known["state"] in FINAL and lacking and earlier:
+            # An earlier run's. What failed then may go well now, as a job of its own.
+            job = self._post(body, f"{key}-{uuid4().hex}")
         return job
 
     def _post(self, body: bytes, key: str) -> str:
