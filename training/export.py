@@ -1,12 +1,14 @@
 """Publishes finished runs as checkpoints: weights in bf16, manifest, model card.
 
 python -m training.export --version 1 --out starter
+python -m training.export --version 1 --out starter --only embed rank   # beside a published base
 """
 
 import argparse
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,16 +21,20 @@ from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
 from colloquy.contracts.content import Dialogue
 from colloquy.registry.manifest import Base, Manifest, Probe, Reference
-from training import adapters, card, generate, samples
+from training import adapters, card, generate, probing, samples
+from training.clip import WEIGHTS as CLIP_WEIGHTS
 from training.data import prompts, public
 from training.data.world import splits
+from training.data.world.corpus import CorpusSplit
 from training.data.world.dialogues import WorldDialogue
+from training.evaluate import retrieval
 from training.recipe import RUNS, file_hash
 
 BASE_FILES = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
     "chat_template.jinja", "processor_config.json",
 )  # fmt: skip
+RETRIEVAL = ("clip", "embed", "rank")
 RECIPES = Path("training/recipes")
 MAX_FILE_BYTES = 16_000_000
 
@@ -43,7 +49,9 @@ class Plan:
 
     Attributes:
         runs: name of the run of `base`, `fragment` and `split`.
-        queries: held-out prompts that the metrics are measured on, for each task.
+        queries: held-out prompts that the metrics are measured on, for each task; of a corpus at
+            most as many as it has.
+        split: the corpus that retrieval is measured on.
     """
 
     version: str
@@ -51,6 +59,7 @@ class Plan:
     runs: dict[str, str]
     queries: int
     with_samples: bool = True
+    split: CorpusSplit = "test"
 
 
 def export(plan: Plan) -> None:
@@ -79,6 +88,63 @@ def export(plan: Plan) -> None:
         )
         if task == "fragment" and plan.with_samples:
             samples.write(plan.out / "samples" / "dialogues.json", model, processor)
+
+
+def export_retrieval(plan: Plan, tasks: Sequence[str]) -> None:
+    """Writes `clip`, `embed` and `rank` beside a base that is published already.
+
+    Each is measured with what is there: publish `embed` before `rank`.
+    """
+    for task in tasks:
+        folder = _fresh(plan, task)
+        source = RUNS / plan.runs[task] / "model"
+        if task == "clip":
+            _export_clip_files(source, folder)
+        else:
+            _export_adapter_files(source, folder, plan.version)
+    measured = retrieval.tables(plan.out, plan.version, plan.split, plan.queries)
+    for task in tasks:
+        folder = plan.out / task / plan.version
+        metrics = _retrieval_metrics(task, measured)
+        print(json.dumps({"task": task, plan.split: metrics}), flush=True)
+        card.write(folder, task, plan.version, metrics)
+        at_base = plan.out / "base" / plan.version
+        base = Base(version=plan.version, sha256=file_hash(at_base / "model.safetensors"))
+        _write_manifest(
+            folder,
+            task=task,
+            version=plan.version,
+            kind="weights" if task == "clip" else "adapter",
+            protocol="open_clip" if task == "clip" else "lamra",
+            base=None if task == "clip" else base,
+            weights=CLIP_WEIGHTS if task == "clip" else "adapter_model.safetensors",
+            metrics=metrics,
+            **probing.probes(task, at_base, folder),
+        )
+
+
+def _retrieval_metrics(task: str, measured: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a task, one level deep, as `recall_at_5` or `fused_recall_at_5`."""
+    own = {"embed": "embed", "clip": "clip", "rank": "embed_reranked"}[task]
+    beside = {
+        "embed": ("fused", "bm25"),
+        "clip": ("clip_text", "clip_picture"),
+        "rank": ("embed",),
+    }[task]
+    metrics: dict[str, float] = dict(measured[own]["all"])
+    for name in beside:
+        for metric, value in measured.get(name, {}).get("all", {}).items():
+            metrics[f"{name}_{metric}"] = value
+    if task == "rank":
+        metrics["pointwise_accuracy"] = measured["pointwise_accuracy"]
+    return metrics
+
+
+def _export_clip_files(source: Path, folder: Path) -> None:
+    for path in sorted(source.iterdir()):
+        if path.name != CLIP_WEIGHTS:
+            shutil.copyfile(path, folder / path.name)
+    _save_bf16(source / CLIP_WEIGHTS, folder / CLIP_WEIGHTS)
 
 
 def _export_base(plan: Plan) -> Path:
@@ -180,8 +246,13 @@ def main() -> None:
     parser.add_argument("--version", default="1")
     parser.add_argument("--out", type=Path, default=Path("starter"))
     parser.add_argument("--queries", type=int, default=660)
+    parser.add_argument("--only", nargs="+", choices=RETRIEVAL, help="leave the others alone")
     chosen = parser.parse_args()
-    runs = {task: task for task in ("base", "fragment", "split")}
+    runs = {task: task for task in ("base", "fragment", "split", *RETRIEVAL)}
+    if chosen.only:
+        tasks = [task for task in RETRIEVAL if task in chosen.only]
+        export_retrieval(Plan(chosen.version, chosen.out, runs, chosen.queries), tasks)
+        return
     export(Plan(chosen.version, chosen.out, runs, chosen.queries))
 
 

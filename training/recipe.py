@@ -120,11 +120,71 @@ class AdapterRecipe(Section):
     save_steps: int = 50
 
 
-Recipe = Annotated[
-    TokenizerRecipe | VisionRecipe | AlignmentRecipe | BaseRecipe | AdapterRecipe,
-    Field(discriminator="kind"),
-]
-AnyRecipe = TokenizerRecipe | VisionRecipe | AlignmentRecipe | BaseRecipe | AdapterRecipe
+class ClipRecipe(Section):
+    """Two small towers, one for pictures and one for texts, trained with open_clip."""
+
+    kind: Literal["clip"]
+    name: str
+    tokenizer: str
+    words: str = Field(description="Name of the alignment run whose word vectors it starts from.")
+    seed: int = 0
+    width: int = 128
+    layers: int = Field(default=3, description="Of the text tower.")
+    vision_layers: int = 4
+    heads: int = 4
+    context_tokens: int = 96
+    optimiser: Optimiser
+    batch_pictures: int
+    batch_fragments: int
+    fragment_every: int = Field(default=2, description="Steps between batches of texts alone.")
+
+
+class EmbedRecipe(Section):
+    """A LoRA adapter whose last token is the embedding of a prompt: LamRA-Ret in small."""
+
+    kind: Literal["embed"]
+    name: str
+    base: str
+    seed: int = 0
+    rank: int = 32
+    alpha: int = 64
+    optimiser: Optimiser
+    text_steps: int = Field(description="First steps, on texts alone.")
+    batch_pairs: int
+    temperature: float = 0.05
+    evaluate_steps: int = 100
+
+
+class RankRecipe(Section):
+    """A LoRA adapter that judges candidates, one by one and in lists: LamRA-Rank in small."""
+
+    kind: Literal["rank"]
+    name: str
+    base: str
+    start: str | None = Field(default=None, description="Run of the adapter it starts from.")
+    seed: int = 0
+    rank: int = 32
+    alpha: int = 64
+    optimiser: Optimiser
+    mark_steps: int = Field(default=0, description="First steps: the mark at a query's end alone.")
+    batch_samples: int = Field(description="Queries a step.")
+    wrong: int = Field(default=4, description="Wrong candidates of each query.")
+    batch_lists: int = Field(description="Of these queries that are asked with a list as well.")
+    list_weight: float = 0.5
+    evaluate_steps: int = 100
+
+
+AnyRecipe = (
+    TokenizerRecipe
+    | VisionRecipe
+    | AlignmentRecipe
+    | BaseRecipe
+    | AdapterRecipe
+    | ClipRecipe
+    | EmbedRecipe
+    | RankRecipe
+)
+Recipe = Annotated[AnyRecipe, Field(discriminator="kind")]
 _ADAPTER: TypeAdapter[AnyRecipe] = TypeAdapter(Recipe)
 
 

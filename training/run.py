@@ -24,6 +24,18 @@ def run(path: Path) -> Path:
         from training import base
 
         return base.train(recipe)
+    if isinstance(recipe, recipes.ClipRecipe):
+        from training import clip
+
+        return clip.train(recipe)
+    if isinstance(recipe, recipes.EmbedRecipe):
+        from training import embed
+
+        return embed.train(recipe)
+    if isinstance(recipe, recipes.RankRecipe):
+        from training import rank
+
+        return rank.train(recipe)
     from training import adapters
 
     return adapters.train(recipe)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from colloquy.contracts.content import TextPart, Utterance
 from colloquy.protocols.plaintext import neutralise
 from colloquy.protocols.prompt import IMAGE, Malformed, Prompt
 
@@ -32,6 +33,9 @@ SYSTEM = "You are a helpful assistant."
 """What the chat template of both families puts where no system turn is given."""
 
 YES, NO = "Yes", "No"
+
+FRAGMENT_INSTRUCTION = "Find the part of a conversation that answers the query."
+"""Our task beside M-BEIR's sixteen: what a query for a fragment has before it."""
 
 # Line continuations of the main branch's code, kept by its checkpoints.
 _POINTWISE_GAP = {"qwen2-vl": " " * 24, "qwen2.5-vl": " "}
@@ -82,6 +86,27 @@ def format_string(text: str) -> str:
 def query_text(instruction: str, text: str) -> str:
     """A query's text with the instruction of its task before it, as M-BEIR has them."""
     return format_string(f"{instruction} {text}".strip())
+
+
+def fragment_content(utterances: Sequence[Utterance]) -> list[str | Picture]:
+    """A fragment as a candidate: `speaker: text` for each turn, pictures where they stand.
+
+    Turns follow each other after one space, since a prompt's texts hold no line breaks; the texts
+    themselves are to the letter, without the published tidying, which is for one sentence.
+    """
+    content: list[str | Picture] = []
+    text = ""
+    for turn in utterances:
+        text += f" {turn.speaker}:" if text or content else f"{turn.speaker}:"
+        for part in turn.parts:
+            if isinstance(part, TextPart):
+                text += f" {part.text}" if part.text else ""
+                continue
+            if text:
+                content.append(text)
+            text = ""
+            content.append(Picture(part.image_url.url))
+    return [*content, text] if text else content
 
 
 # --- render -----------------------------------------------------------------------------------

@@ -40,6 +40,28 @@ class Probe(Contract):
     expected: str = Field(description="The answer to the letter, in the protocol's form.")
 
 
+class VectorProbe(Contract):
+    """One content and its vector: a served model must come within a cosine of 0.99.
+
+    Exactly one of `query`, `fragment` and `image` is set.
+    """
+
+    query: str | None = Field(
+        default=None, description="A query's own text; LamRA puts its instruction before it."
+    )
+    fragment: Dialogue | None = Field(default=None, description="All its turns, as a candidate.")
+    image: str | None = Field(default=None, description="A picture, as a data URL.")
+    vector: list[float] = Field(min_length=1, description="Of length 1.")
+
+
+class JudgementProbe(Contract):
+    """One candidate and how likely it meets the query; a served model must come within 0.05."""
+
+    query: str = Field(description="A query's own text; LamRA puts its instruction before it.")
+    fragment: Dialogue = Field(description="All its turns, as a candidate.")
+    p_yes: float = Field(ge=0, le=1)
+
+
 class Manifest(Contract):
     """What a checkpoint is and what made it. Immutable once written."""
 
@@ -58,6 +80,12 @@ class Manifest(Contract):
     parent: str | None = Field(default=None, description="The version it was trained on from.")
     created: datetime
     probes: list[Probe] = Field(default_factory=list)
+    vector_probes: list[VectorProbe] = Field(
+        default_factory=list, description="Of models that embed."
+    )
+    judgement_probes: list[JudgementProbe] = Field(
+        default_factory=list, description="Of models that rerank."
+    )
 
     @property
     def name(self) -> str:

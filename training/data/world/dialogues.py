@@ -93,6 +93,17 @@ def make_dialogue(
     return WorldDialogue(seed, language, tuple(topics), tuple(stretches), tuple(turns))
 
 
+def make_stretch(
+    rng: random.Random, topic: Topic, language: Language, length: int
+) -> tuple[Turn, ...]:
+    """Writes turns about one topic, outside of any dialogue."""
+    speakers = [f"user{number + 1}" for number in range(rng.choice((2, 2, 3)))]
+    turns: list[Turn] = []
+    for text, picture in _Script(rng, topic, language).stretch(length, first=True):
+        turns.append(Turn(_next_speaker(rng, speakers, turns), text, picture))
+    return tuple(turns)
+
+
 def _stretch_lengths(rng: random.Random, fewest: int, most: int) -> list[int]:
     """Draws 2 to 4 lengths of 3 to 12 turns whose sum is within the range."""
     while True:

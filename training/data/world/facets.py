@@ -11,8 +11,8 @@ from functools import cache
 from typing import Literal
 
 from training.data.world import lexicon
-from training.data.world.dialogues import WorldDialogue
-from training.data.world.facts import Split, held_out
+from training.data.world.dialogues import Turn, WorldDialogue
+from training.data.world.facts import Split, Topic, held_out
 from training.data.world.lexicon import HELD_OUT_FRAMES, LANGUAGES, Language
 from training.data.world.queries import NOVEL_FRAMES
 
@@ -56,18 +56,23 @@ class Told:
 
 def told(dialogue: WorldDialogue, number: int) -> Told:
     """Reads topic `number` of a dialogue."""
-    topic, words = dialogue.topics[number], lexicon.load()
     turns = [dialogue.turns[turn] for turn in dialogue.turns_about(number)]
+    return told_by(dialogue.topics[number], turns, dialogue.language)
+
+
+def told_by(topic: Topic, turns: Sequence[Turn], language: Language) -> Told:
+    """Reads the turns about a topic."""
+    words = lexicon.load()
     texts = [turn.text for turn in turns if turn.text]
     shown = any(turn.picture for turn in turns)
     facets: Facets = {}
     seen: set[Facet] = set()
-    speaks = any(_tells(text, dialogue.language) for text in texts)
+    speaks = any(_tells(text, language) for text in texts)
     if topic.matter and speaks:
         facets["matter"] = topic.matter
     if topic.item:
-        name = words.items[topic.item].say(dialogue.language)
-        named = any(_says(text, name, dialogue.language) for text in texts)
+        name = words.items[topic.item].say(language)
+        named = any(_says(text, name, language) for text in texts)
         if named or shown:
             facets["item"] = topic.item
             facets["family"] = words.items[topic.item].family
@@ -82,8 +87,8 @@ def told(dialogue: WorldDialogue, number: int) -> Told:
         ("person", topic.person), ("place", topic.place), ("day", topic.day),
         ("price", str(topic.price)),
     ):  # fmt: skip
-        if any(_says(text, value, dialogue.language) for text in texts):
-            facets[facet] = _english(facet, value, dialogue.language)
+        if any(_says(text, value, language) for text in texts):
+            facets[facet] = _english(facet, value, language)
     return Told(facets, frozenset(seen))
 
 

@@ -1,0 +1,254 @@
+"""A small CLIP, built and taught with open_clip: its model factory and its loss.
+
+open_clip's own trainer reads pictures from files or archives and knows pairs of a picture and a
+text alone; here pictures are drawn as they are needed, and a part of the batches pairs two texts,
+so that what is said in a dialogue lies near the queries that ask for it.
+"""
+
+import json
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.loss import ClipLoss
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
+
+from training import loop
+from training.data import pairs
+from training.data.pairs import Pair
+from training.data.world import lexicon
+from training.data.world.lexicon import LANGUAGES
+from training.data.world.pictures import SIDE_PIXELS, PictureSpec, draw
+from training.recipe import RUNS, ClipRecipe
+from training.vision import MEAN, STD, training_pairs
+
+CONFIG = "open_clip_config.json"
+WEIGHTS = "open_clip_model.safetensors"
+END, PAD = "<|im_end|>", "<|endoftext|>"
+PATCH = 14
+GREY_SHARE = 0.35  # of the pictures lose their colour, so that a thing is known by its shape
+WORD_LENGTH = 0.3  # of the vectors that the text tower starts from
+DISTINCT_TRIES = 40
+
+
+class Towers(nn.Module):
+    """open_clip's model under the name that its factory gives it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def pictures(self, pixels: Tensor) -> Tensor:
+        """(n, 3, side, side) to (n, dimensions), of length 1."""
+        return self.model.encode_image(pixels, normalize=True)  # type: ignore[no-any-return]
+
+    def texts(self, ids: Tensor) -> Tensor:
+        """(n, tokens) to (n, dimensions), of length 1; any number of tokens up to the context."""
+        tower: Any = self.model.text
+        whole, tokens = tower.attn_mask, ids.shape[1]
+        tower.attn_mask = whole[:tokens, :tokens]
+        try:
+            return self.model.encode_text(ids, normalize=True)  # type: ignore[no-any-return]
+        finally:
+            tower.attn_mask = whole
+
+
+def train(recipe: ClipRecipe) -> Path:
+    """Trains and saves a folder that open_clip loads as `local-dir:`; returns it."""
+    folder = RUNS / recipe.name
+    tokenizer = text_tokenizer(RUNS / recipe.tokenizer / "model")
+    start = folder / "start"
+    _write_config(start, recipe, len(tokenizer), tokenizer)
+    torch.manual_seed(recipe.seed)
+    model = open_clip.create_model(f"local-dir:{start}", load_weights=False)
+    _start_words(model, RUNS / recipe.words / "model")
+    towers = Towers(model)
+    loss = ClipLoss()
+
+    def step_of(step: int) -> loop.StepResult:
+        rng = random.Random(f"clip/{recipe.seed}/{step}")
+        with torch.autocast("cpu", torch.bfloat16):
+            specs, captions = _captioned(rng, recipe.batch_pictures)
+            seen = towers.pictures(pixels(specs, greys=int(len(specs) * GREY_SHARE)))
+            named = towers.texts(cropped(tokenizer, captions, recipe.context_tokens))
+        scale = model.logit_scale.exp()
+        total = loss(seen.float(), named.float(), scale)
+        shown = {"pictures": total.item(), "scale": scale.item()}
+        if step % recipe.fragment_every == 0:
+            batch = pairs.batch(rng, recipe.batch_fragments)
+            with torch.autocast("cpu", torch.bfloat16):
+                asked = [pair.query.text for pair in batch]
+                told = [plain_text(pair) for pair in batch]
+                texts = cropped(tokenizer, [*asked, *told], recipe.context_tokens)
+                queries, fragments = towers.texts(texts).float().chunk(2)
+            clash = pairs.clashes(batch)
+            contrast = pairs.contrast(queries, fragments, clash, 1 / scale)
+            total = total + contrast
+            shown["texts"] = contrast.item()
+        return loop.StepResult(total, len(specs), shown)
+
+    loop.run(
+        folder, towers, recipe.optimiser, step_of,
+        evaluate=lambda: _evaluate(towers, tokenizer, recipe.context_tokens),
+        evaluate_steps=max(1, recipe.optimiser.steps // 6),
+    )  # fmt: skip
+    return _save(model, tokenizer, start, folder / "model")
+
+
+def text_tokenizer(source: Path) -> PreTrainedTokenizerFast:
+    """The project's tokenizer with an end after every text: the place CLIP reads."""
+    inner = Tokenizer.from_file(str(source / "tokenizer.json"))
+    end = inner.token_to_id(END)
+    inner.post_processor = TemplateProcessing(single=f"$A {END}", special_tokens=[(END, end)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        eos_token=END,
+        pad_token=PAD,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def cropped(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], context: int) -> Tensor:
+    """(texts, tokens) without the padding that open_clip adds; causal attention never sees it."""
+    return tokenizer(  # type: ignore[no-any-return]
+        list(texts), return_tensors="pt", max_length=context, padding=True, truncation=True
+    ).input_ids
+
+
+def pixels(specs: Sequence[PictureSpec], greys: int = 0) -> Tensor:
+    """Draws and normalises; the first `greys` pictures lose their colour.
+
+    Returns:
+        (pictures, 3, side, side).
+    """
+    drawn = np.stack([np.asarray(draw(spec), dtype=np.float32) for spec in specs])
+    drawn[:greys] = drawn[:greys].mean(axis=-1, keepdims=True)
+    levelled = (drawn / 255.0 - MEAN) / STD
+    return torch.from_numpy(np.ascontiguousarray(levelled.transpose(0, 3, 1, 2)))
+
+
+def plain_text(pair: Pair) -> str:
+    """What a fragment says, without its speakers and pictures."""
+    return " ".join(turn.text for turn in pair.turns if turn.text)
+
+
+def _captioned(rng: random.Random, count: int) -> tuple[list[PictureSpec], list[str]]:
+    """Pictures with words about them, grey ones first and these without a colour.
+
+    Things of grey pictures differ, and so do the coloured ones' pairs of thing and colour: two
+    pictures that one caption fits would be each other's wrong answers.
+    """
+    greys = int(count * GREY_SHARE)
+    chosen: list[tuple[str, str]] = []
+    taken: set[tuple[str, str] | str] = set()
+    while len(chosen) < count:
+        for _ in range(DISTINCT_TRIES):
+            item, colour = rng.choice(training_pairs())
+            key = item if len(chosen) < greys else (item, colour)
+            if key not in taken:
+                break
+        taken.add(key)
+        chosen.append((item, colour))
+    specs = [PictureSpec(item, colour, rng.randrange(10**6)) for item, colour in chosen]
+    captions = [
+        pairs.caption(spec, rng, coloured=number >= greys) for number, spec in enumerate(specs)
+    ]
+    return specs, captions
+
+
+def _start_words(model: nn.Module, aligned: Path) -> None:
+    """Starts the text tower's words from the vectors that `training.alignment` has learnt."""
+    from transformers import Qwen2VLForConditionalGeneration
+
+    source = Qwen2VLForConditionalGeneration.from_pretrained(aligned, dtype=torch.float32)
+    words = source.get_input_embeddings().weight.detach()
+    target: Any = model.text.token_embedding
+    with torch.no_grad():
+        dimensions = min(20, target.weight.shape[1])
+        known = words[:, :dimensions]
+        target.weight[:, :dimensions] = known * (WORD_LENGTH / known.norm(dim=-1).quantile(0.9))
+
+
+@torch.no_grad()
+def _evaluate(towers: Towers, tokenizer: PreTrainedTokenizerFast, context: int) -> dict[str, float]:
+    """Which of all things, and of all colours of the right thing, fits a fresh picture best.
+
+    Words are those of queries, in both languages.
+    """
+    words = lexicon.load()
+    items, colours = sorted(words.items), sorted(words.colours)
+    shares: dict[str, float] = {}
+    for language in LANGUAGES:
+        rng = random.Random(f"clip/evaluate/{language}")
+        specs = [
+            PictureSpec(rng.choice(items), rng.choice(colours), -1 - rng.randrange(10**6))
+            for _ in range(160)
+        ]
+        seen = towers.pictures(pixels(specs)).float()
+        names = [words.items[item].ask(language)[0] for item in items]
+        named = towers.texts(cropped(tokenizer, names, context)).float()
+        item_of = torch.tensor([items.index(spec.item) for spec in specs])
+        right = (seen @ named.T).argmax(-1) == item_of
+        shares[f"item_{language}"] = right.float().mean().item()
+        coloured = words.phrases[language].coloured
+        full = [
+            coloured.format(colour=words.colours[colour].ask(language), x=name)
+            for name in names
+            for colour in colours
+        ]
+        told = towers.texts(cropped(tokenizer, full, context)).float()
+        both = item_of * len(colours) + torch.tensor([colours.index(s.colour) for s in specs])
+        shares[f"both_{language}"] = ((seen @ told.T).argmax(-1) == both).float().mean().item()
+    return {name: round(value, 4) for name, value in shares.items()}
+
+
+def _write_config(
+    folder: Path, recipe: ClipRecipe, vocabulary: int, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "model_cfg": {
+            "embed_dim": recipe.width,
+            "custom_text": True,  # the tower that takes texts of any length
+            "vision_cfg": {
+                "image_size": SIDE_PIXELS,
+                "layers": recipe.vision_layers,
+                "width": recipe.width,
+                "head_width": recipe.width // recipe.heads,
+                "patch_size": PATCH,
+            },
+            "text_cfg": {
+                "context_length": recipe.context_tokens,
+                "vocab_size": vocabulary,
+                # Any name makes open_clip read the tokenizer that lies in this folder.
+                "hf_tokenizer_name": "local",
+                "width": recipe.width,
+                "heads": recipe.heads,
+                "layers": recipe.layers,
+                "pool_type": "eos",
+                "eos_id": tokenizer.convert_tokens_to_ids(END),
+                "pad_id": tokenizer.convert_tokens_to_ids(PAD),
+            },
+        },
+        "preprocess_cfg": {"mean": MEAN.tolist(), "std": STD.tolist()},
+    }
+    text = json.dumps(config, indent=2) + "\n"
+    (folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def _save(model: nn.Module, tokenizer: PreTrainedTokenizerFast, start: Path, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(start / CONFIG, folder / CONFIG)
+    tokenizer.save_pretrained(folder)
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    return folder
