@@ -208,6 +208,7 @@ class Secrets(Section):
     blob_key: SecretStr = Field(description="Keys blob references; as old as the blobs.")
     page_token: SecretStr | None = Field(default=None, description="Lets the local page write.")
     engine_keys: dict[str, SecretStr] = Field(default_factory=dict)
+    ledger_password: SecretStr | None = Field(default=None, description="Of a PostgreSQL ledger.")
 
     @classmethod
     def from_environment(cls, profile: Profile, environment: Mapping[str, str]) -> Self:
@@ -232,11 +233,13 @@ class Secrets(Section):
             if len(need(variable)) < _MIN_SECRET:
                 raise ProfileError(f"{variable} is shorter than {_MIN_SECRET} characters")
         token = environment.get(PAGE_TOKEN_VARIABLE)
+        ledger_secret = (profile.indexer or {}).get("ledger_password_secret")
         return cls(
             hop=need(HOP_SECRET_VARIABLE),
             blob_key=need(BLOB_KEY_VARIABLE),
             page_token=SecretStr(token) if token else None,
             engine_keys=keys,
+            ledger_password=need(str(ledger_secret)) if ledger_secret else None,
         )
 
 

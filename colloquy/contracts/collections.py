@@ -70,6 +70,9 @@ class JobCounts(Contract):
     total: int = 0
     indexed: int = 0
     unchanged: int = Field(default=0, description="Of the indexed, those that were there already.")
+    degraded: int = Field(
+        default=0, description="Of the indexed, those that no model split: cut into windows."
+    )
     failed: int = 0
     cancelled: int = 0
 

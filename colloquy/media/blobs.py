@@ -7,7 +7,7 @@ import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,6 +215,35 @@ class BlobStore(BlobReader):
             return db.execute(
                 "DELETE FROM owners WHERE tenant = ? AND owner = ?", (tenant, owner)
             ).rowcount
+
+    def discard(self, tenant: str, owner: str, *, keep: Collection[str] = ()) -> int:
+        """Takes `owner` away from all its blobs but those in `keep`, and deletes at once what
+        nobody needs then; returns how many were deleted.
+
+        For what must be gone when somebody asks. `release` leaves it to the sweep, so that an
+        upload which was just made again is not lost.
+        """
+        kept = {ref.removeprefix(PREFIX) for ref in keep}
+        deleted = 0
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT name FROM owners WHERE tenant = ? AND owner = ?", (tenant, owner)
+            ).fetchall()
+            for (name,) in rows:
+                if name in kept:
+                    continue
+                db.execute(
+                    "DELETE FROM owners WHERE tenant = ? AND name = ? AND owner = ?",
+                    (tenant, name, owner),
+                )
+                still = db.execute(
+                    "SELECT 1 FROM owners WHERE tenant = ? AND name = ?", (tenant, name)
+                ).fetchone()
+                if still is None:
+                    self._path(tenant, name).unlink(missing_ok=True)
+                    db.execute("DELETE FROM blobs WHERE tenant = ? AND name = ?", (tenant, name))
+                    deleted += 1
+        return deleted
 
     def sweep(self, unowned_ttl_s: float) -> int:
         """Deletes blobs without owner that were not used for `unowned_ttl_s`; returns how many."""

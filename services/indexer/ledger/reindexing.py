@@ -1,0 +1,94 @@
+"""Building a collection anew beside the one that is searched."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, func, insert, literal, select
+
+from colloquy.contracts.indexing import Reindex
+from colloquy.contracts.retrieval import CollectionRef, SpaceState
+from services.indexer.domain import COPY
+from services.indexer.ledger.acceptance import next_number
+from services.indexer.ledger.collections import (
+    find_shelf,
+    keep_spaces,
+    open_shelf,
+    set_reindex_job,
+)
+from services.indexer.ledger.jobs import PENDING, add_job, end_job
+from services.indexer.ledger.runs import Run, go_on
+from services.indexer.ledger.schema import dialogues, items, jobs
+
+PREPARE, COPYING, PROMOTE, UNDO = "prepare", "copying", "promote", "undo"
+_AFTER_REQUESTS = 2
+
+
+def accept_reindex(db: Connection, asked: Reindex) -> str:
+    """The job that does it; the one that is under way, if one is."""
+    next_number(db)
+    open_shelf(db, asked)
+    running = db.scalar(
+        select(jobs.c.id).where(
+            jobs.c.tenant == asked.tenant,
+            jobs.c.collection == asked.collection,
+            jobs.c.kind == "reindex",
+            jobs.c.state.in_(PENDING),
+        )
+    )
+    if running is not None:
+        return str(running)
+    return add_job(
+        db, tenant=asked.tenant, collection=asked.collection, kind="reindex", phase=PREPARE
+    )
+
+
+def begin_copies(db: Connection, run: Run) -> None:
+    """The staged copy is open: from now on writes go to both, and what is there is copied."""
+    number = next_number(db)
+    ref = collection_of(run)
+    shelf = find_shelf(db, ref, lock=True)
+    if shelf is None or shelf.dropping or _was_cancelled(db, run):
+        return
+    set_reindex_job(db, ref, run.id)
+    columns = ("tenant", "collection", "dialogue_id", "turns", "action", "job", "accepted")
+    rest = ("state", "priority", "unchanged", "attempts", "failures", "not_before")
+    copied = select(
+        dialogues.c.tenant,
+        dialogues.c.collection,
+        dialogues.c.id,
+        dialogues.c.turns,
+        literal(COPY),
+        literal(run.id),
+        literal(number),
+        literal("queued"),
+        literal(_AFTER_REQUESTS),
+        literal(False),
+        literal(0),
+        literal(0),
+        literal(0.0),
+    ).where(dialogues.c.tenant == ref.tenant, dialogues.c.collection == ref.collection)
+    db.execute(insert(items).from_select([*columns, *rest], copied))
+    go_on(db, run, COPYING)
+
+
+def failed_copies(db: Connection, job: str) -> int:
+    query = select(func.count()).where(items.c.job == job, items.c.state == "failed")
+    return db.scalar(query) or 0
+
+
+def end_reindex(db: Connection, run: Run, state: str, spaces: Sequence[SpaceState] = ()) -> None:
+    """The collection is one again."""
+    ref = collection_of(run)
+    shelf = find_shelf(db, ref, lock=True)
+    if shelf is not None and shelf.reindex_job == run.id:
+        set_reindex_job(db, ref, None)
+    if spaces:
+        keep_spaces(db, ref, spaces)
+    end_job(db, run.id, state)
+
+
+def collection_of(run: Run) -> CollectionRef:
+    return CollectionRef(tenant=run.tenant, collection=run.collection or "")
+
+
+def _was_cancelled(db: Connection, run: Run) -> bool:
+    return db.scalar(select(jobs.c.phase).where(jobs.c.id == run.id)) != run.phase
