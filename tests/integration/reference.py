@@ -38,16 +38,19 @@ class Reference:
         text = str(self.processor.decode(written, skip_special_tokens=True))
         return text, float((best[:, 0] - best[:, 1]).min())
 
-    def first_token(self, system: str, content: Content, token_ids: list[int]) -> list[float]:
-        """P(token | it is one of `token_ids`)."""
+    def first_token(
+        self, system: str, content: Content, token_ids: list[int], *, begun: str = ""
+    ) -> list[float]:
+        """P(token | it is one of `token_ids`) of the answer's first token, or after `begun`."""
+        inputs = self._inputs(system, content, begun)
         with torch.inference_mode():
-            logits = self.model(**self._inputs(system, content)).logits[0, -1, token_ids].float()
+            logits = self.model(**inputs).logits[0, -1, token_ids].float()
         return [float(p) for p in torch.softmax(logits, dim=-1)]
 
-    def count(self, system: str, content: Content) -> int:
-        return int(self._inputs(system, content)["input_ids"].shape[1])
+    def count(self, system: str, content: Content, *, begun: str = "") -> int:
+        return int(self._inputs(system, content, begun)["input_ids"].shape[1])
 
-    def _inputs(self, system: str, content: Content) -> Any:
+    def _inputs(self, system: str, content: Content, begun: str = "") -> Any:
         parts = [
             {"type": "text", "text": piece} if isinstance(piece, str) else {"type": "image"}
             for piece in content
@@ -57,4 +60,4 @@ class Reference:
             messages, add_generation_prompt=True, tokenize=False
         )
         images = [piece for piece in content if isinstance(piece, Image.Image)]
-        return self.processor(text=[text], images=images or None, return_tensors="pt")
+        return self.processor(text=[text + begun], images=images or None, return_tensors="pt")
