@@ -28,6 +28,7 @@ NEEDS: Mapping[str, Need] = {
     ),
     "GET /v1/collections/{name}/dialogues/{id}": Need(scope="index"),
     "DELETE /v1/collections/{name}/dialogues/{id}": Need(scope="index", changes=True, counted=True),
+    "POST /v1/collections/{name}/reindex": Need(scope="index", changes=True, counted=True),
     "GET /v1/jobs": Need(scope="index"),
     "GET /v1/jobs/{id}": Need(scope="index"),
     # A stream is under way for as long as it lasts, so it counts as work.

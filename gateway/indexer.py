@@ -23,6 +23,7 @@ from colloquy.contracts.indexing import (
     OpenedJob,
     OpenJob,
     PutCollection,
+    Reindex,
     SealJob,
 )
 from colloquy.contracts.operation import Readiness
@@ -46,8 +47,8 @@ class Indexer:
     async def collections(self, page: ListCollections) -> CollectionList:
         return await self._client.call("POST /v1/collections/list", page, CollectionList)
 
-    async def drop_collection(self, collection: CollectionRef) -> Job:
-        return await self._client.call("POST /v1/collections/drop", collection, Job)
+    async def drop_collection(self, collection: CollectionRef) -> None:
+        await self._client.call("POST /v1/collections/drop", collection, Done)
 
     async def open_job(self, job: OpenJob) -> OpenedJob:
         return await self._client.call("POST /v1/jobs/open", job, OpenedJob)
@@ -73,14 +74,17 @@ class Indexer:
     async def dialogues(self, page: ListDialogues) -> DialogueList:
         return await self._client.call("POST /v1/dialogues/list", page, DialogueList)
 
-    async def delete_dialogue(self, dialogue: DialogueRef) -> Job:
-        return await self._client.call("POST /v1/dialogues/delete", dialogue, Job)
+    async def delete_dialogue(self, dialogue: DialogueRef) -> None:
+        await self._client.call("POST /v1/dialogues/delete", dialogue, Done)
 
     async def append_turns(self, turns: AppendTurns) -> OpenedJob:
         return await self._client.call("POST /v1/dialogues/append", turns, OpenedJob)
 
     async def erase(self, traces: EraseTraces) -> Job:
         return await self._client.call("POST /v1/erase", traces, Job)
+
+    async def reindex(self, collection: Reindex) -> Job:
+        return await self._client.call("POST /v1/reindex", collection, Job)
 
     async def readiness(self) -> Readiness:
         return await self._client.get("/readyz", Readiness, also=frozenset({503}))

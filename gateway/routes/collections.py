@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query
 
 from colloquy.contracts.collections import Collection, CollectionList, CollectionSpec, Erase, Job
 from colloquy.contracts.fragments import Name
-from colloquy.contracts.indexing import EraseTraces, ListCollections, PutCollection
+from colloquy.contracts.indexing import EraseTraces, ListCollections, PutCollection, Reindex
 from colloquy.contracts.retrieval import CollectionRef
 from colloquy.servicekit.deadlines import start_deadline
 from colloquy.servicekit.problems import CollectionMissing, Conflict, Malformed
@@ -78,16 +78,31 @@ async def get(
 @router.delete(
     "/v1/collections/{name}",
     summary="Drop a collection",
-    status_code=202,
+    status_code=204,
     responses=problems(*COMMON, Malformed, Unsupported, CollectionMissing),
 )
 async def drop(
     name: GivenName, tenant: GivenTenant, indexer: GivenIndexer, settings: GivenSettings
-) -> Job:
+) -> None:
     """Removes it with everything in it: dialogues, vectors, and the pictures that nothing else
-    needs. The job says when all of it is gone."""
+    needs. Answers when it is gone; whoever does not wait for that changes nothing."""
     async with start_deadline(settings.timeout_ms(None)):
-        return await indexer.drop_collection(CollectionRef(tenant=tenant, collection=name))
+        await indexer.drop_collection(CollectionRef(tenant=tenant, collection=name))
+
+
+@router.post(
+    "/v1/collections/{name}/reindex",
+    summary="Make a collection's vectors anew",
+    status_code=202,
+    responses=problems(*COMMON, Malformed, Unsupported, CollectionMissing, Conflict),
+)
+async def reindex(
+    name: GivenName, tenant: GivenTenant, indexer: GivenIndexer, settings: GivenSettings
+) -> Job:
+    """Embeds everything again with the models that are served now, beside what is searched, which
+    is replaced at once when the new vectors are complete."""
+    async with start_deadline(settings.timeout_ms(None)):
+        return await indexer.reindex(Reindex(tenant=tenant, collection=name))
 
 
 @router.post(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request, Response
 
-from colloquy.contracts.collections import Accepted, Append, DialogueList, Job, StoredDialogue
+from colloquy.contracts.collections import Accepted, Append, DialogueList, StoredDialogue
 from colloquy.contracts.fragments import Label
 from colloquy.contracts.indexing import DialogueRef, ListDialogues
 from colloquy.media.failures import BadImage, BlobMissing, ImageTooLarge, TooManyImages
@@ -157,14 +157,13 @@ async def get(
 @router.delete(
     "/v1/collections/{name}/dialogues/{id:path}",
     summary="Remove a dialogue",
-    status_code=202,
+    status_code=204,
     responses=_MISSING,
 )
 async def delete(
     name: GivenName, id: Id, tenant: GivenTenant, indexer: GivenIndexer, settings: GivenSettings
-) -> Job:
-    """Removes it with its vectors and the pictures that nothing else needs."""
+) -> None:
+    """Removes it with its vectors and the pictures that nothing else needs. Answers when it is
+    gone; whoever does not wait for that changes nothing."""
     async with start_deadline(settings.timeout_ms(None)):
-        return await indexer.delete_dialogue(
-            DialogueRef(tenant=tenant, collection=name, dialogue_id=id)
-        )
+        await indexer.delete_dialogue(DialogueRef(tenant=tenant, collection=name, dialogue_id=id))

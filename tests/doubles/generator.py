@@ -46,16 +46,22 @@ class GeneratorDouble:
     asked: list[FragmentTask | SplitTask] = field(default_factory=list)
     deadlines_ms: list[int] = field(default_factory=list)
     cancelled: int = 0
+    at_once: int = 0
+    most_at_once: int = 0
 
     async def work(self, task: FragmentTask | SplitTask) -> None:
         self.asked.append(task)
         deadline = current_deadline()
         self.deadlines_ms.append(deadline.left_ms() if deadline else -1)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await asyncio.sleep(self.delay_s)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
+        finally:
+            self.at_once -= 1
         if self.failure is not None:
             raise self.failure
 
