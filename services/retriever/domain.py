@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -106,6 +106,11 @@ def metadata_terms(metadata: Mapping[str, Value]) -> list[str]:
     as numbers: 1 and 1.0 are one value; 1, "1" and true are three.
     """
     return [f"{json.dumps(name)}={_canonical(value)}" for name, value in metadata.items()]
+
+
+def unix_seconds(moment: datetime) -> float:
+    """A moment without a zone is taken for UTC."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _canonical(value: Value) -> str:
