@@ -144,9 +144,13 @@ def _pages(gateway: Gateway, path: str, name: str) -> Iterator[dict[str, Any]]:
 
 
 def _until_done(gateway: Gateway, answer: dict[str, Any], done: str) -> int:
-    """Follows the job that an answer is or names; 1 when it failed."""
+    """Follows the job that an answer is or names, if any; 1 when it failed."""
     console = Console()
-    job = last(follow(gateway, str(answer.get("id") or answer["job"])))
+    name = answer.get("id") or answer.get("job")
+    if name is None:
+        console.print(done, highlight=False)
+        return 0
+    job = last(follow(gateway, str(name)))
     if job["state"] != "done" or job["counts"]["failed"]:
         _show_job(console, job)
         return 1

@@ -174,3 +174,10 @@ def test_a_search_that_makes_no_sense_is_a_wrong_call(words: list[str], standing
     with pytest.raises(SystemExit) as ended:
         standing.run("search", *words)
     assert ended.value.code == 2
+
+
+def test_nothing_is_restored_under_a_running_stack(
+    standing: Standing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert standing.run("restore", str(tmp_path / "b.tar")) == 1
+    assert "`colloquy down` first" in capsys.readouterr().err

@@ -95,3 +95,27 @@ def test_up_on_another_profile_than_the_one_that_runs_says_so() -> None:
     )
     with pytest.raises(CommandFailed, match=r"up on profile `starter`.*then `small` can start"):
         bring_up(stack, Console())
+
+
+def test_a_backup_and_a_restore_are_told(
+    profile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "create", "--tenant", "home", "--profile", profile]) == 0
+    file = str(tmp_path / "b.tar")
+    assert main(["backup", file, "--profile", profile]) == 0
+    assert main(["restore", file, "--profile", profile]) == 1
+    (tmp_path / "var").rename(tmp_path / "lost")
+    assert main(["restore", file, "--profile", profile]) == 0
+    said = capsys.readouterr()
+    assert "databases: 1, pictures: 0" in said.out
+    assert "`colloquy reindex --all`" in said.out
+    assert "is not empty (keys.db" in said.err
+    assert main(["keys", "list", "--profile", profile]) == 0
+    assert "home" in capsys.readouterr().out
+
+
+def test_a_backup_that_is_not_there_is_named(
+    profile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", str(tmp_path / "gone.tar"), "--profile", profile]) == 1
+    assert "gone.tar: No such file" in capsys.readouterr().err
