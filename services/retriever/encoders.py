@@ -32,13 +32,15 @@ class ClipModel:
         shortens: a batch of texts costs its longest one, not the whole context.
     """
 
-    def __init__(self, model: Any, preprocess: Any, tokenizer: Any, revision: str) -> None:
+    def __init__(
+        self, model: Any, preprocess: Any, tokenizer: Any, picture_dtype: Any, revision: str
+    ) -> None:
         self._model = model.eval()
         self._preprocess = preprocess
         self._texts = _Texts(tokenizer)
         self._computing = Lock()
         self._device = next(model.parameters()).device
-        self._picture_dtype = _first_weight(model.visual).dtype
+        self._picture_dtype = picture_dtype
         self.revision = revision
         self.context_tokens = self._texts.context_tokens
         self.shortens = _reads_up_to_its_end(model)
@@ -113,7 +115,7 @@ def load_clip(name: str, space: ClipSpace, registry: Registry) -> ClipModel:
         tokenizer = open_clip.get_tokenizer(source)
     if revision is None:
         revision = f"{name}@{_digest(model)}"
-    return ClipModel(model, preprocess, tokenizer, revision)
+    return ClipModel(model, preprocess, tokenizer, getattr(torch, space.dtype), revision)
 
 
 def _source(model: str, registry: Registry) -> tuple[str, str | None, str | None]:
@@ -139,10 +141,6 @@ def _digest(model: Any) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:_DIGEST_CHARACTERS]
-
-
-def _first_weight(module: Any) -> Any:
-    return next(weight for weight in module.parameters() if weight.dim() > 1)
 
 
 def _vectors(features: Tensor) -> Array:

@@ -104,7 +104,7 @@ class TaskEncoder:
                 return [await self._model.embed(inquiry, prompt)]
             except PromptTooLong:  # only where tokens cannot be counted
                 pass
-        first, second = _halves(turns)
+        first, second = halves(turns)
         return [
             *await self._embed(inquiry, first, writes),
             *await self._embed(inquiry, second, writes),
@@ -151,7 +151,7 @@ def _as_document(turns: Sequence[Utterance]) -> lamra.Content:
     ]
 
 
-def _halves(turns: Sequence[Utterance]) -> tuple[Sequence[Utterance], Sequence[Utterance]]:
+def halves(turns: Sequence[Utterance]) -> tuple[Sequence[Utterance], Sequence[Utterance]]:
     """Between turns; a turn by itself between its parts; a text near its middle, at a space.
 
     Raises:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
 from open_clip.model import CLIP
@@ -55,11 +56,11 @@ class Reference:
         self.model.eval()
         self.tokenizer = open_clip.get_tokenizer(source)
 
-    def text(self, text: str) -> "torch.Tensor":
+    def text(self, text: str) -> "np.ndarray[Any, Any]":
         with torch.no_grad():
-            return self.model.encode_text(self.tokenizer([text]), normalize=True)[0]
+            return self.model.encode_text(self.tokenizer([text]), normalize=True)[0].numpy()
 
-    def picture(self, picture: Image.Image) -> "torch.Tensor":
+    def picture(self, picture: Image.Image) -> "np.ndarray[Any, Any]":
         with torch.no_grad():
             batch = self.preprocess(picture.convert("RGB")).unsqueeze(0)
-            return self.model.encode_image(batch, normalize=True)[0]
+            return self.model.encode_image(batch, normalize=True)[0].numpy()

@@ -1,17 +1,14 @@
-import httpx
 import pytest
 
 from colloquy.media.blobs import BlobStore
 from services.retriever.settings import Settings
 from tests.doubles.vector_store import StoreDouble
 from tests.integration.retriever.stack import (
-    asked,
     fragment,
     numbers,
     open_collection,
     painted,
     picture_part,
-    refused,
     retrieve,
     serving,
     stored,
