@@ -62,6 +62,9 @@ class JudgementProbe(Contract):
     p_yes: float = Field(ge=0, le=1)
 
 
+AnyProbe = Probe | VectorProbe | JudgementProbe
+
+
 class Manifest(Contract):
     """What a checkpoint is and what made it. Immutable once written."""
 
@@ -90,6 +93,11 @@ class Manifest(Contract):
     @property
     def name(self) -> str:
         return f"{self.task}@{self.version}"
+
+    @property
+    def all_probes(self) -> list[AnyProbe]:
+        """Of every kind; a checkpoint has those that fit its task."""
+        return [*self.probes, *self.vector_probes, *self.judgement_probes]
 
     @classmethod
     def read(cls, folder: Path) -> Self:

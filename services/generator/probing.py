@@ -13,7 +13,7 @@ from colloquy.media.failures import BadImage
 from colloquy.media.headers import BrokenHeader, NotAnImage
 from colloquy.profile import Task
 from colloquy.protocols import f2rvlm
-from colloquy.registry.manifest import Probe
+from colloquy.registry.manifest import AnyProbe, Probe
 
 _TENANT = "probe"
 
@@ -28,8 +28,10 @@ class ProbeAsker:
         self._tasks = tasks
         self._pictures = pictures
 
-    async def __call__(self, task: str, model: str, probe: Probe) -> bool:
-        """Whether `model` answers as recorded."""
+    async def __call__(self, task: str, model: str, probe: AnyProbe) -> bool:
+        """Whether `model` answers as recorded; what is recorded of another kind of task is not."""
+        if not isinstance(probe, Probe):
+            return False
         binding = self._tasks[task]
         turns = probe.dialogue.utterances
         ids, images = [turn.id for turn in turns], probe.dialogue.images

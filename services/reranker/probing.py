@@ -1,4 +1,4 @@
-"""Asking a checkpoint's own probes: a query, a fragment, and whether it answers."""
+"""Asking a checkpoint's own probes: a query, a fragment, and how likely it answers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,12 +9,11 @@ from colloquy.media.failures import BadImage
 from colloquy.media.headers import BrokenHeader, NotAnImage
 from colloquy.profile import Task
 from colloquy.protocols import lamra
-from colloquy.registry.manifest import Probe
+from colloquy.registry.manifest import AnyProbe, JudgementProbe
 from services.reranker.answers import read_answers
 
 _TENANT = "probe"
-# Closer to a half than bfloat16 tells apart, either answer is right.
-_TIE = 0.02
+_MOST_APART = 0.05
 
 
 class ProbeAsker:
@@ -27,13 +26,15 @@ class ProbeAsker:
         self._tasks = tasks
         self._pictures = pictures
 
-    async def __call__(self, task: str, model: str, probe: Probe) -> bool:
-        """Whether `model` gives the recorded answer, `Yes` or `No`, the higher probability."""
+    async def __call__(self, task: str, model: str, probe: AnyProbe) -> bool:
+        """Whether `model` gives the recorded probability, as near as bfloat16 comes."""
+        if not isinstance(probe, JudgementProbe):
+            return False
         binding = self._tasks[task]
         tokens = await read_answers(lambda text: self._client.token_ids(model, text))
         prompt = lamra.render_pointwise(
-            [lamra.query_text(lamra.FRAGMENT_INSTRUCTION, probe.query or "")],
-            lamra.fragment_content(probe.dialogue.utterances),
+            [lamra.query_text(lamra.FRAGMENT_INSTRUCTION, probe.query)],
+            lamra.fragment_content(probe.fragment.utterances),
             binding.family,
         )
         max_pixels = min(binding.max_pixels, lamra.MAX_PIXELS)
@@ -54,4 +55,4 @@ class ProbeAsker:
             return await self._client.first_token(request, token_ids)
 
         (p_yes,), _ = await tokens.p_yes(first_token)
-        return abs(p_yes - 0.5) < _TIE or (p_yes > 0.5) == (probe.expected == lamra.YES)
+        return abs(p_yes - probe.p_yes) <= _MOST_APART

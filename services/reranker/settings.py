@@ -75,11 +75,8 @@ def task_of(profile: Profile) -> Task:
     """The task that the reranker serves.
 
     Raises:
-        ProfileError: the profile runs no reranker, or has no task for it.
+        ProfileError: the profile runs no reranker.
     """
     if profile.reranker is None:
         raise ProfileError(f"profile {profile.name} runs no reranker: it has no `reranker:`")
-    task = profile.tasks.get("rank")
-    if task is None:
-        raise ProfileError(f"profile {profile.name} has no task `rank` for its reranker")
-    return task
+    return profile.tasks["rank"]

@@ -1,9 +1,4 @@
-"""Asking a checkpoint's own probes before it embeds for anybody.
-
-A probe of an embedding checkpoint shows a fragment, in the words in which fragments are embedded;
-that the engine answers with a vector of length 1 is what it proves. Whether the vectors are good is
-what training measured.
-"""
+"""Asking a checkpoint's own probes before it embeds for anybody."""
 
 from collections.abc import Mapping
 
@@ -14,9 +9,10 @@ from colloquy.media.failures import BadImage
 from colloquy.media.headers import BrokenHeader, NotAnImage
 from colloquy.profile import Task
 from colloquy.protocols import lamra
-from colloquy.registry.manifest import Probe
+from colloquy.registry.manifest import AnyProbe, VectorProbe
 
 _TENANT = "probe"
+_LEAST_COSINE = 0.99
 
 
 class ProbeAsker:
@@ -29,10 +25,11 @@ class ProbeAsker:
         self._tasks = tasks
         self._pictures = pictures
 
-    async def __call__(self, task: str, model: str, probe: Probe) -> bool:
-        """Whether `model` gives a sound vector."""
-        turns = probe.dialogue.utterances
-        prompt = lamra.render_embedding(lamra.fragment_content(turns))
+    async def __call__(self, task: str, model: str, probe: AnyProbe) -> bool:
+        """Whether `model` gives the recorded vector, as near as bfloat16 comes."""
+        if not isinstance(probe, VectorProbe):
+            return False
+        prompt = lamra.render_embedding(_content(probe))
         try:
             found = await fit_all(
                 self._pictures, _TENANT, prompt.images, self._tasks[task].max_pixels
@@ -45,5 +42,16 @@ class ProbeAsker:
             if url is not None:
                 content.append(engine_image(found[url]))
         request = GenerationRequest(model, prompt.system, content, _TENANT, max_tokens=1)
-        await self._client.embed(request)  # refuses what is no vector of length 1
-        return True
+        # Refuses what is no vector of length 1.
+        told = (await self._client.embed(request)).vector
+        if len(told) != len(probe.vector):
+            return False
+        return sum(a * b for a, b in zip(told, probe.vector, strict=True)) >= _LEAST_COSINE
+
+
+def _content(probe: VectorProbe) -> lamra.Content:
+    if probe.fragment is not None:
+        return lamra.fragment_content(probe.fragment.utterances)
+    if probe.image is not None:
+        return [lamra.Picture(probe.image)]
+    return [lamra.query_text(lamra.FRAGMENT_INSTRUCTION, probe.query or "")]

@@ -11,14 +11,14 @@ from colloquy.engine.client import EngineClient
 from colloquy.engine.requests import EngineModel
 from colloquy.profile import Engine, Task, VllmEngine
 from colloquy.registry.adapters import check_adapter
-from colloquy.registry.manifest import Probe
+from colloquy.registry.manifest import AnyProbe
 from colloquy.registry.store import Checkpoint, CheckpointBroken, CheckpointMissing, Registry
 from colloquy.servicekit.problems import ServiceError, Unavailable, UpstreamFailed
 
 _log = logging.getLogger("engine.adapters")
 _ASK_AGAIN_S = 5
 _TRY_AGAIN_S = 30.0
-Asks = Callable[[str, str, Probe], Awaitable[bool]]
+Asks = Callable[[str, str, AnyProbe], Awaitable[bool]]
 """Asks (task, model, probe) and says whether the answer is the recorded one."""
 
 
@@ -173,7 +173,7 @@ class AdapterKeeper:
         return any(place.binding.checkpoint is None for place in self._places.values())
 
     async def _probe(self, task: str, adapter: Checkpoint) -> None:
-        for number, probe in enumerate(adapter.manifest.probes):
+        for number, probe in enumerate(adapter.manifest.all_probes):
             try:
                 right = await self._asks(task, adapter.name, probe)
             except Unavailable:
