@@ -4,6 +4,7 @@ import { dialoguePath } from "./api.js";
 import { announce, icon, make, plural } from "./dom.js";
 import { curlOfGet } from "./curl.js";
 import { DialogueTable } from "./dialogue_table.js";
+import { isOver } from "./follow.js";
 import { JobList } from "./job_list.js";
 import { callBox, copyable, problemCard, table } from "./panel.js";
 import { Reader } from "./reader.js";
@@ -11,12 +12,14 @@ import { asProblem } from "./run.js";
 import { inWords } from "./strip.js";
 
 const REFRESH_MS = 1000;
+const RELIST_MS = 4000;
 
 export class CollectionView {
   /** @param {{dropped: () => void, changed: (collection: object) => void}} actions */
   constructor(pane, page, { dropped, changed }) {
     Object.assign(this, { page, api: page.api, corpus: page.corpus, panel: page.panel, confirm: page.confirm, changed });
     this.name = null;
+    this.relisted = Number.NEGATIVE_INFINITY;
     this.build(dropped);
     this.jobs = new JobList(this.jobsRoot, page.api, { moved: (job) => this.moved(job) });
     this.table = new DialogueTable(this.tableRoot, page.api, { open: (id) => this.openDialogue(id), remove: (id) => this.askDelete(id) });
@@ -64,6 +67,10 @@ export class CollectionView {
     );
   }
 
+  focus() {
+    this.zone.querySelector("button").focus();
+  }
+
   get isReading() {
     return this.reader.isOpen;
   }
@@ -109,8 +116,8 @@ export class CollectionView {
 
   /** A job went on: the counts follow soon, the list when it is over. */
   moved(job) {
-    if (job.state === "done" || job.state === "cancelled" || job.state === "failed") {
-      this.table.reload();
+    if (isOver(job)) {
+      this.relist();
       clearTimeout(this.timer);
       this.timer = null;
       this.refresh();
@@ -118,8 +125,14 @@ export class CollectionView {
       this.timer ??= setTimeout(() => {
         this.timer = null;
         this.refresh();
+        if (performance.now() - this.relisted > RELIST_MS) this.relist();
       }, REFRESH_MS);
     }
+  }
+
+  relist() {
+    this.relisted = performance.now();
+    this.table.reload();
   }
 
   async refresh() {
@@ -177,9 +190,9 @@ export class CollectionView {
     });
     if (!sure) return;
     try {
-      const answer = await this.api.deleteDialogue(this.name, id);
+      const job = await this.api.deleteDialogue(this.name, id);
       this.reader.close();
-      if (typeof answer?.job === "string") await this.jobs.follow(answer.job);
+      this.jobs.begin(job);
       announce(`Dialogue ${id} is deleted.`);
       this.notice();
     } catch (error) {

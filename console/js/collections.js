@@ -4,13 +4,11 @@ import { collectionPath } from "./api.js";
 import { announce, byId, icon, make } from "./dom.js";
 import { CollectionForm } from "./collection_form.js";
 import { CollectionView } from "./collection_view.js";
-import { curlOfFile, curlOfPut } from "./curl.js";
+import { curlOfFile } from "./curl.js";
 import { aboutProblem, callBox, problemCard, table } from "./panel.js";
 import { asProblem } from "./run.js";
-import { skeletons } from "./search_states.js";
+import { howToFill, skeletons } from "./search_states.js";
 import { NDJSON } from "./upload.js";
-
-const EXAMPLE = '{"id": "d-1", "utterances": [{"speaker": "Ana", "content": "We should book the cabin."}, …]}';
 
 export class Collections {
   constructor(page) {
@@ -24,10 +22,11 @@ export class Collections {
     });
   }
 
-  enter() {
+  async enter() {
     this.active = true;
     if (!this.corpus.loaded) this.root.replaceChildren(skeletons());
-    this.corpus.load().then(() => this.active && this.corpusChanged());
+    await this.corpus.load();
+    if (this.active) this.corpusChanged();
   }
 
   leave() {
@@ -62,14 +61,11 @@ export class Collections {
     this.view.leave();
     this.root.replaceChildren(this.form.root);
     this.form.welcome(!this.corpus.collections.length);
-    const name = this.form.name || "family";
     this.panel.say(
       "idle",
       "New collection",
       make("p.lead", {}, this.corpus.collections.length ? "A new collection." : "Nothing here yet."),
-      make("p.hint", {}, "A file has a dialogue on each line (NDJSON), or is a JSON list of dialogues:"),
-      make("pre.call-text", { tabindex: "0" }, EXAMPLE),
-      callBox(() => commands(name), () => commands(name)),
+      ...howToFill(this.form.name || "family"),
     );
     this.panel.unfold(false);
     this.form.focus();
@@ -87,6 +83,7 @@ export class Collections {
     announce(`The collection ${name} is there.`);
     this.corpusChanged();
     if (files.length) this.view.takeFiles(files);
+    this.view.focus();
     return null;
   }
 
@@ -107,7 +104,10 @@ export class Collections {
     this.view.leave();
     this.corpus.forget(name);
     announce(`The collection ${name} is dropped.`);
+    if (!this.active) return null;
     this.corpusChanged();
+    byId("collections").querySelector("[aria-current], .rail-new").focus();
+    return null;
   }
 
   sayAbout(collection) {
@@ -121,7 +121,7 @@ export class Collections {
       name,
       make("p.lead", {}, make("bdi", {}, name)),
       make("p.hint", {}, "What is accepted is on disk, and is searchable once it is indexed."),
-      table("Spaces", spaces.map((space) => [space.name, make("code", {}, `${space.revision} · ${space.dimensions}`)])),
+      table("Spaces", spaces.map((space) => [space.name, make("code", {}, space.dimensions ? `${space.revision} · ${space.dimensions}-d` : space.revision)])),
       old.length ? make("p.note", {}, icon("clock"), `Indexed by an older model: ${old.map((space) => space.name).join(", ")}. Index it again to renew it.`) : null,
       table("About it", [
         ["made", new Date(created).toLocaleDateString("en", { dateStyle: "medium" })],
@@ -130,9 +130,4 @@ export class Collections {
       callBox(() => call, () => call),
     );
   }
-}
-
-function commands(name) {
-  const path = collectionPath(name);
-  return curlOfPut(path, {}) + curlOfFile(`${path}/dialogues`, NDJSON, "dialogues.ndjson");
 }

@@ -76,13 +76,13 @@ export class Corpus {
     const more = make("button.rail-item.rail-more", { type: "button", on: { click: () => this.more() } }, "More…");
     const create = make(
       "button.rail-item.rail-new",
-      { type: "button", "aria-current": this.creating ? "true" : null, on: { click: () => this.actions.creating() } },
+      { type: "button", data: { name: "" }, "aria-current": this.creating ? "true" : null, on: { click: () => this.actions.creating() } },
       icon("plus"),
       "New collection",
     );
     const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.name : undefined;
     this.list.replaceChildren(...[...items, this.next ? more : null, create].filter(Boolean).map((item) => make("li", {}, item)));
-    if (focused !== undefined) items.find((item) => item.dataset.name === focused)?.focus({ preventScroll: true });
+    if (focused !== undefined) [...items, create].find((item) => item.dataset.name === focused)?.focus({ preventScroll: true });
   }
 
   item({ name, dialogues, pending }) {

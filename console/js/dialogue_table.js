@@ -59,7 +59,9 @@ export class DialogueTable {
 
   take({ dialogues, next }) {
     this.next = next;
+    const focused = [...this.list.children].findIndex((row) => row.contains(document.activeElement));
     this.list.replaceChildren(...dialogues.map((dialogue) => this.row(dialogue)));
+    if (focused >= 0) [...this.list.children].at(Math.min(focused, dialogues.length - 1))?.firstElementChild.focus();
     this.title.hidden = !dialogues.length;
     const first = PAGE * (this.cursors.length - 1) + 1;
     const last = first + dialogues.length - 1;

@@ -97,9 +97,9 @@ export class JobCard extends Card {
 
 export class UploadCard extends Card {
   /** @param {{retry: () => void, again: () => void}} actions `again` sends also what is known */
-  constructor(file, { retry, again }) {
+  constructor(file, collection, { retry, again }) {
     super(file.name, sizeOf(file.size));
-    Object.assign(this, { file, retry, again });
+    Object.assign(this, { file, collection, retry, again });
     this.gone = false;
     this.say("queued", "Next in line.");
     this.share(0);
@@ -161,7 +161,7 @@ function span(seconds) {
 }
 
 /** One item that was not taken in: which, where in it, and why. */
-function errorLine({ item, dialogue_id: id, at, why }) {
+function errorLine({ item, line, dialogue_id: id, at, why }) {
   return make(
     "li.job-error",
     {},
@@ -169,7 +169,7 @@ function errorLine({ item, dialogue_id: id, at, why }) {
     make(
       "div",
       {},
-      make("p.job-error-where", {}, item === null ? null : make("b", {}, `item ${item}`), id ? make("bdi", {}, id) : null, at ? make("code", {}, at) : null),
+      make("p.job-error-where", {}, item === null ? null : make("b", {}, `item ${item}`), line ? make("span.soft", {}, `line ${line}`) : null, id ? make("bdi", {}, id) : null, at ? make("code", {}, at) : null),
       make("p", {}, ...prose(why)),
     ),
   );

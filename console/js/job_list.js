@@ -7,8 +7,9 @@ import { problemCard } from "./panel.js";
 import { asProblem } from "./run.js";
 import { contentTypeOf, keyOf } from "./upload.js";
 
-const MOST_STREAMS = 3; // a browser opens six connections to one host, and the page needs some
+const MOST_STREAMS = 1; // a browser opens six connections to one host, for all its tabs together
 const RECENT = 3;
+const PASSING = new Set(["delete", "retention"]); // of interest only while they run, or if they fail
 
 export class JobList {
   /** @param {{moved: (job: object) => void}} actions told of every step of a job */
@@ -16,6 +17,8 @@ export class JobList {
     Object.assign(this, { root, api, moved });
     this.cards = new Map();
     this.names = new Map(); // file names of jobs that began on this page
+    this.uploads = []; // cards of files that are not yet jobs
+    this.streams = 0;
     this.controller = null;
     this.list = make("div.job-list");
     this.earlier = make("div.job-list");
@@ -30,8 +33,10 @@ export class JobList {
   async show(collection) {
     this.leave();
     const controller = (this.controller = new AbortController());
+    this.collection = collection;
     this.cards.clear();
-    this.list.replaceChildren();
+    this.uploads = this.uploads.filter((card) => !card.gone);
+    this.list.replaceChildren(...this.uploads.filter((card) => card.collection === collection).map(({ root }) => root));
     this.earlier.replaceChildren();
     this.rest.hidden = true;
     this.notice.replaceChildren();
@@ -48,7 +53,7 @@ export class JobList {
 
   add(job, place) {
     const card = this.card(job);
-    const old = isOver(job) && place >= RECENT;
+    const old = isOver(job) && (place >= RECENT || PASSING.has(job.kind));
     (old ? this.earlier : this.list).append(card.root);
     this.rest.hidden = !this.earlier.children.length;
     if (!isOver(job)) this.watch(job.id);
@@ -66,11 +71,15 @@ export class JobList {
     this.controller = null;
   }
 
-  /** Follows a job that something else began, until it is over. */
-  async follow(id) {
-    const job = await this.api.job(id);
-    if (!this.cards.has(id)) this.list.prepend(this.card(job).root);
-    return isOver(job) ? this.step(job) : this.watch(id);
+  /** Shows a job that has just begun, and follows it. */
+  begin(job, place = null) {
+    if (!this.cards.has(job.id)) {
+      const { root } = this.card(job);
+      if (place) place.replaceWith(root);
+      else this.list.prepend(root);
+    }
+    this.step(job);
+    if (!isOver(job)) this.watch(job.id);
   }
 
   async watch(id) {
@@ -86,12 +95,13 @@ export class JobList {
     }
   }
 
-  streams = 0;
-
   step(job) {
-    this.cards.get(job.id)?.show(job);
+    const card = this.cards.get(job.id);
+    card?.show(job);
     this.moved(job);
-    if (isOver(job)) announce(this.cards.get(job.id)?.words ?? "");
+    if (!isOver(job)) return;
+    if (PASSING.has(job.kind) && job.state === "done") card?.root.remove();
+    else announce(card?.words ?? "");
   }
 
   async cancel(id) {
@@ -107,16 +117,20 @@ export class JobList {
   /** Sends files one after the other. */
   async send(collection, salt, files) {
     const cards = files.map((file) => {
-      const card = new UploadCard(file, { retry: () => this.sendOne(collection, salt, card), again: () => this.sendOne(collection, `${salt} ${Date.now()}`, card) });
+      const card = new UploadCard(file, collection, {
+        retry: () => this.sendOne(card, salt),
+        again: () => this.sendOne(card, `${salt} ${Date.now()}`),
+      });
       return card;
     });
+    this.uploads.push(...cards);
     this.list.prepend(...cards.map(({ root }) => root));
-    for (const card of cards) await this.sendOne(collection, salt, card);
+    for (const card of cards) await this.sendOne(card, salt);
   }
 
-  async sendOne(collection, salt, card) {
+  async sendOne(card, salt) {
     if (card.gone) return;
-    const { file } = card;
+    const { file, collection } = card;
     const { signal } = card.start();
     try {
       const type = await contentTypeOf(file);
@@ -125,13 +139,10 @@ export class JobList {
       if (this.cards.has(accepted.job)) return card.known(); // the key is known: nothing was sent twice
       this.names.set(accepted.job, file.name);
       const job = await this.api.job(accepted.job, signal);
-      if (!card.root.isConnected) return; // another collection is in front
-      card.root.replaceWith(this.card(job).root);
-      if (isOver(job)) this.step(job);
-      else {
-        this.moved(job);
-        this.watch(job.id);
-      }
+      card.gone = true;
+      // Where another collection is in front, the job is in the list of this one when it comes back.
+      if (this.following && this.collection === collection) this.begin(job, card.root);
+      else card.remove();
     } catch (error) {
       if (signal.aborted) card.remove();
       else card.failed(asProblem(error));

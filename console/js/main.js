@@ -133,6 +133,12 @@ class Page {
     this.tab.corpusChanged();
   }
 
+  /** Files for the collection that is chosen, or for a new one where there is none. */
+  async ingest(files) {
+    await this.choose("collections");
+    this.tabs.collections.takeFiles(files);
+  }
+
   createCollection() {
     this.corpus.creating = true;
     this.corpus.show();
@@ -162,7 +168,8 @@ class Page {
     }
   }
 
-  choose(name) {
+  /** Brings a tab to the front; what it reads for that may take a moment. */
+  async choose(name) {
     for (const other of Object.keys(this.tabs)) {
       byId(`tab-${other}`).setAttribute("aria-selected", String(other === name));
       byId(`tab-${other}`).tabIndex = other === name ? 0 : -1;
@@ -170,7 +177,7 @@ class Page {
     this.tab.leave();
     this.tab = this.tabs[name];
     this.front(name);
-    if (!this.isOverOne) this.tab.enter();
+    if (!this.isOverOne) await this.tab.enter();
     else if (!byId("editor").hidden) this.sayEditing();
     else if (this.subject) this.tab.enter();
   }

@@ -32,7 +32,8 @@ export function degradedNote(names) {
 
 function card(fragment, place, scores, { pictures, lightbox, open }) {
   const { utterances, dialogue_id: id } = fragment;
-  const list = make("ol.lines", {}, ...utterances.slice(0, TURNS_SHOWN).map((turn) => line(turn, pictures, lightbox)));
+  const lines = utterances.map((turn, place) => line(turn, utterances[place - 1], pictures, lightbox));
+  const list = make("ol.lines", {}, ...lines.slice(0, TURNS_SHOWN));
   return make(
     "article.result",
     { "aria-label": `Result ${place + 1}` },
@@ -47,7 +48,7 @@ function card(fragment, place, scores, { pictures, lightbox, open }) {
     make(
       "footer.result-foot",
       {},
-      utterances.length > TURNS_SHOWN ? moreButton(utterances.slice(TURNS_SHOWN), list, pictures, lightbox) : null,
+      utterances.length > TURNS_SHOWN ? moreButton(lines.slice(TURNS_SHOWN), list) : null,
       make(
         "button.button.button-small.result-open",
         { type: "button", "aria-label": `Open dialogue ${id ?? ""}`, on: { click: () => open(fragment) } },
@@ -69,10 +70,9 @@ function factsOf({ utterance_ids: turns, image_ids: images, utterances }) {
     .join(" · ");
 }
 
-function moreButton(turns, list, pictures, lightbox) {
-  const button = make("button.link", { type: "button" }, `Show ${plural(turns.length, "more turn")}`);
+function moreButton(lines, list) {
+  const button = make("button.link", { type: "button" }, `Show ${plural(lines.length, "more turn")}`);
   button.addEventListener("click", () => {
-    const lines = turns.map((turn) => line(turn, pictures, lightbox));
     list.append(...lines);
     button.remove();
     lines[0].tabIndex = -1;
@@ -81,8 +81,9 @@ function moreButton(turns, list, pictures, lightbox) {
   return button;
 }
 
-function line(turn, pictures, lightbox) {
-  const row = make("li.line", {}, make("span.hit-number", {}, make("span.visually-hidden", {}, "turn "), String(turn.id)));
+function line(turn, before, pictures, lightbox) {
+  const apart = before && turn.id !== before.id + 1; // turns between them are not of the fragment
+  const row = make(`li.line${apart ? ".line-apart" : ""}`, {}, make("span.hit-number", {}, make("span.visually-hidden", {}, "turn "), String(turn.id)));
   const words = make("div.line-words", {}, make("bdi.hit-speaker", {}, turn.speaker));
   let frames = null;
   for (const part of partsOf(turn)) {

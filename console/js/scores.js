@@ -2,14 +2,14 @@
 
 import { make } from "./dom.js";
 
-const COSINE = "How near the fragment lies to the query among the vectors (cosine, at best 1). Comparable within one search.";
+const COSINE = "How near the fragment lies to the query among the vectors (cosine, at best 1). None where only its words were found.";
 const NOT_RUN = "No score: this step did not run for this fragment.";
 const NAMES = { retrieval: "Retrieval", rerank: "Rerank", final: "Final" };
 
 const MEANINGS = {
   none: {
     retrieval: COSINE,
-    rerank: "Off: nobody read the fragment again.",
+    rerank: "No score: no reranker read the fragments again.",
     final: "Ranks of all retrieval methods in one number (RRF). Small by nature: only the order counts.",
   },
   pointwise: {
@@ -23,6 +23,12 @@ const MEANINGS = {
     final: "The rerank score; what the list could not hold follows in order of retrieval.",
   },
 };
+
+/** How an answer was reranked in the end: what its scores mean depends on it. */
+export function rankingOf({ fragments, degraded = [] }, asked) {
+  if (!fragments.some(({ scores }) => scores.rerank !== null)) return "none";
+  return asked === "listwise" && !degraded.includes("rerank-listwise") ? "listwise" : "pointwise";
+}
 
 /** Meters of one fragment. `best` is the largest final score of the answer: its bar is full. */
 export function meters(scores, rerank, best) {
@@ -41,8 +47,7 @@ function meter(name, score, share, rerank) {
     `div.score.score-${name}`,
     { title: score === null ? NOT_RUN : MEANINGS[rerank][name] },
     make("dt", {}, NAMES[name]),
-    make("dd", {}, score === null ? "–" : numberOf(score)),
-    make("span.meter", { "aria-hidden": "true" }, fill),
+    make("dd", {}, score === null ? "–" : numberOf(score), make("span.meter", { "aria-hidden": "true" }, fill)),
   );
 }
 

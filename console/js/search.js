@@ -3,14 +3,15 @@
 import { dialoguePath } from "./api.js";
 import { announce, byId, duration, make, plural } from "./dom.js";
 import { curlOf, curlOfGet, curlPreview } from "./curl.js";
+import { isPicture } from "./files.js";
 import { foundIn, hitList } from "./hits.js";
 import { languageOf } from "./language.js";
 import { aboutAnswer, aboutProblem, callBox, countOf, problemCard, table } from "./panel.js";
 import { Reader } from "./reader.js";
 import { degradedNote, resultCards } from "./results.js";
 import { Run } from "./run.js";
-import { legend, meters } from "./scores.js";
-import { emptyCorpus, nothingFound, skeletons, startHere } from "./search_states.js";
+import { legend, meters, rankingOf } from "./scores.js";
+import { emptyCorpus, howToFill, nothingFound, skeletons, startHere } from "./search_states.js";
 import { SearchForm } from "./search_form.js";
 
 const PATH = "v1/fragments/search";
@@ -25,13 +26,14 @@ export class Search {
     this.results = byId("results");
     this.run = new Run((state) => this.become(state));
     this.form = new SearchForm({ submit: () => this.search(), cancel: () => this.run.cancel() });
-    this.reader = new Reader(byId("search-pane"), page, { back: "Results", closed: () => this.show() });
+    this.reader = new Reader(byId("search-pane"), page, { back: "Results", closed: () => this.back() });
   }
 
-  enter() {
+  async enter() {
     this.active = true;
     if (!this.corpus.loaded) this.showLoading();
-    this.corpus.load().then(() => this.active && this.corpusChanged());
+    await this.corpus.load();
+    if (this.active) this.corpusChanged();
   }
 
   leave() {
@@ -50,9 +52,11 @@ export class Search {
     if (!this.reader.isOpen) this.show();
   }
 
+  /** A picture is searched by; anything else is meant for a collection. */
   takeFiles(files) {
-    this.reader.close({ quietly: true });
-    this.form.takeFiles(files);
+    if (!files.some(isPicture)) return this.page.ingest(files);
+    if (this.reader.isOpen) this.reader.close();
+    return this.form.takeFiles(files);
   }
 
   search() {
@@ -60,6 +64,7 @@ export class Search {
     if (!asked || !this.corpus.name) return this.form.field.focus();
     this.request = { ...asked, collection: this.corpus.name };
     const { request } = this;
+    this.form.stepAside();
     return this.run.start((signal) => this.api.searchCollection(request, signal));
   }
 
@@ -114,32 +119,45 @@ export class Search {
       announce(`Error: ${problem.title}. ${problem.detail}`);
     } else {
       this.results.replaceChildren(emptyCorpus(() => this.page.createCollection()));
-      this.panel.idle("Nothing to search yet.", "A collection holds dialogues that are found together. It takes a name and a file.");
+      this.panel.say("idle", "Nothing to search yet.", make("p.lead", {}, "Nothing to search yet."), ...howToFill("family"));
+      this.panel.unfold(false);
     }
+  }
+
+  /** From a dialogue: the cards stand as they were left, if they are still those of the answer. */
+  back() {
+    if (this.state.answer && this.state.answer === this.shown) this.sayAnswer(this.state.answer, this.state.tookMs);
+    else this.show();
   }
 
   showAnswer(answer, tookMs) {
     const { fragments } = answer;
-    const { rerank } = this.request;
-    const took = duration(answer.timings_ms?.total ?? tookMs);
-    const dialogues = new Set(fragments.map((fragment) => fragment.dialogue_id)).size;
-    const count = fragments.length ? `${plural(fragments.length, "fragment")} in ${plural(dialogues, "dialogue")}` : "Nothing found";
+    const rerank = rankingOf(answer, this.request.rerank);
     const note = degradedNote(answer.degraded ?? []);
     const tools = { pictures: this.pictures, lightbox: this.lightbox, open: (fragment) => this.openDialogue(fragment) };
     const body = fragments.length ? resultCards(answer, rerank, tools) : this.nothing();
     this.results.replaceChildren(...[note, body].filter(Boolean));
     this.results.scrollTop = 0;
+    this.shown = answer;
+    announce(`${this.sayAnswer(answer, tookMs)}.`);
+  }
+
+  sayAnswer(answer, tookMs) {
+    const { fragments } = answer;
+    const took = duration(answer.timings_ms?.total ?? tookMs);
+    const dialogues = new Set(fragments.map((fragment) => fragment.dialogue_id)).size;
+    const count = fragments.length ? `${plural(fragments.length, "fragment")} in ${plural(dialogues, "dialogue")}` : "Nothing found";
     this.panel.say(
       fragments.length ? "found" : "nothing",
       `${count} · ${took}`,
       make("p.lead", {}, count),
       this.echo(took),
-      fragments.length ? legend(rerank) : null,
+      fragments.length ? legend(rankingOf(answer, this.request.rerank)) : null,
       ...aboutAnswer(answer, tookMs),
       this.call(),
     );
     this.panel.unfold(false);
-    announce(`${count}.`);
+    return count;
   }
 
   nothing() {
@@ -168,7 +186,8 @@ export class Search {
 
   /** The whole dialogue, with the fragment lit where it stands. */
   async openDialogue(fragment) {
-    const { collection, rerank } = this.request;
+    const { collection } = this.request;
+    const rerank = rankingOf(this.state.answer, this.request.rerank);
     this.panel.idle("The whole dialogue.");
     const stored = await this.reader.open(collection, fragment.dialogue_id);
     if (!stored || !this.active) return;

@@ -84,12 +84,13 @@ export class SearchForm {
     const query = this.field.value.trim();
     if (!query && !this.picture) return null;
     const filter = this.filter();
+    const rerank = byId("search-rerank").value; // left out, the gateway takes the best it has
     return {
       ...(query ? { query } : {}),
       ...(this.picture ? { query_image: { url: this.picture } } : {}),
       ...(filter ? { filter } : {}),
       top_k: Number(byId("search-top").value),
-      rerank: byId("search-rerank").value,
+      ...(rerank ? { rerank } : {}),
       refine: byId("search-refine").checked,
     };
   }
@@ -124,6 +125,11 @@ export class SearchForm {
   unfold(open) {
     byId("filters").hidden = !open;
     this.toggle.setAttribute("aria-expanded", String(open));
+  }
+
+  /** On a phone the filters step aside for what was found. */
+  stepAside() {
+    if (matchMedia("(max-width: 760px)").matches) this.unfold(false);
   }
 
   setBusy(busy) {

@@ -1,6 +1,12 @@
 // What stands where results will be: nothing yet, nothing at all, nothing found, not yet here.
 
+import { collectionPath } from "./api.js";
+import { curlOfFile, curlOfPut } from "./curl.js";
 import { icon, make, plural } from "./dom.js";
+import { callBox } from "./panel.js";
+import { NDJSON } from "./upload.js";
+
+const EXAMPLE = '{"id": "d-1", "utterances": [{"speaker": "Ana", "content": "We should book the cabin."}, …]}';
 
 /** Cards to come: they keep the place, so that nothing jumps. */
 export function skeletons() {
@@ -25,7 +31,7 @@ export function emptyCorpus(create) {
     {},
     make("span.empty-sign", {}, icon("stack")),
     make("h2.empty-title", {}, "There is no collection yet"),
-    make("p", {}, "Give one a name and drop a file of dialogues in: they can be searched as soon as they are indexed."),
+    make("p", {}, "Drop a file of dialogues here, or give a collection a name first. Dialogues can be searched as soon as they are indexed."),
     make("button.button.button-main", { type: "button", on: { click: create } }, icon("plus"), "New collection"),
   );
 }
@@ -45,6 +51,17 @@ export function nothingFound(collection, { unfiltered, unrefined }) {
       unrefined ? make("button.button", { type: "button", on: { click: unrefined } }, "Search without refining") : null,
     ),
   );
+}
+
+/** What a file looks like, and the commands that make and fill a collection. */
+export function howToFill(name) {
+  const path = collectionPath(name);
+  const commands = curlOfPut(path, {}) + curlOfFile(`${path}/dialogues`, NDJSON, "dialogues.ndjson");
+  return [
+    make("p.hint", {}, "A file has a dialogue on each line (NDJSON), or is a JSON list of them:"),
+    make("pre.call-text.call-wrap", { tabindex: "0" }, EXAMPLE),
+    callBox(() => commands, () => commands),
+  ];
 }
 
 function pendingLine({ pending }) {

@@ -14,6 +14,7 @@ export class TokenField {
     this.list = make("ul.tokens");
     this.fault = make("p.field-fault", { role: "alert" });
     this.values = [];
+    this.example = this.input.placeholder;
     root.querySelector(".token-box").prepend(this.list);
     root.append(this.fault);
     this.input.addEventListener("keydown", (event) => this.press(event));
@@ -49,6 +50,7 @@ export class TokenField {
 
   set(values) {
     this.values = values;
+    this.input.placeholder = values.length ? "" : this.example;
     this.list.replaceChildren(...values.map((value) => this.token(value)));
     this.changed();
   }

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,7 @@ class CorpusGateway:
     bodies: list[bytes] = field(default_factory=list)
     searches: list[FragmentSearchRequest] = field(default_factory=list)
     erased: list[Erase] = field(default_factory=list)
-    answer: FragmentSearchResponse | None = None
+    answer: Callable[[FragmentSearchRequest], FragmentSearchResponse] | None = None
 
     def empty(self) -> None:
         for one in fields(self):
@@ -220,7 +220,7 @@ def app_of(double: CorpusGateway) -> FastAPI:
     async def search(body: FragmentSearchRequest) -> FragmentSearchResponse:
         double.searches.append(body)
         assert double.answer is not None
-        return double.answer
+        return double.answer(body)
 
     return app
 

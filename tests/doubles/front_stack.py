@@ -60,6 +60,10 @@ class Front(RunningGateway):
             f"/v1/collections/{name}/dialogues", content=content, headers=kind | headers | more
         )
 
+    def ingest_as_json(self, body: bytes) -> httpx.Response:
+        path = "/v1/collections/family/dialogues"
+        return self.http.post(path, content=body, headers=JSON | TOKEN)
+
 
 @contextmanager
 def running_front(folder: Path, **knobs: Any) -> Iterator[Front]:

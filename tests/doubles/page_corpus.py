@@ -7,11 +7,11 @@ reads and writes here is what the gateway speaks. A job goes on only as a test l
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -24,7 +24,6 @@ from colloquy.contracts.collections import (
     DialogueList,
     DialogueSummary,
     ItemError,
-    ItemState,
     Job,
     JobCounts,
     JobList,
@@ -33,49 +32,22 @@ from colloquy.contracts.collections import (
 )
 from colloquy.contracts.content import Dialogue, ImagePart, TextPart, Utterance
 from colloquy.contracts.fragments import (
-    Filter,
-    FoundFragment,
     FragmentSearchRequest,
     FragmentSearchResponse,
-    Scores,
 )
 from colloquy.contracts.retrieval import SpaceState
+from tests.doubles.page_items import Refused, read_items
+from tests.doubles.page_search import Kept, found_in, lets_through
 
-NDJSON = "application/x-ndjson"
 START = datetime(2026, 3, 1, 10, tzinfo=UTC)
-FRAGMENT = 3  # turns in each
 Request = TypeVar("Request", CollectionSpec, FragmentSearchRequest)
-
-
-class Refused(Exception):
-    """Becomes a problem."""
-
-    def __init__(
-        self, status: int, slug: str, title: str, detail: str, faults: list[Any] | None = None
-    ) -> None:
-        super().__init__(detail)
-        self.status, self.slug, self.title, self.detail = status, slug, title, detail
-        self.faults = faults or []
-
-
-@dataclass
-class _Kept:
-    dialogue: Dialogue
-    state: ItemState
-    revision: int
-    updated: datetime
-
-    @property
-    def fragments(self) -> list[list[int]]:
-        ids = list(range(len(self.dialogue.utterances)))
-        return [ids[at : at + FRAGMENT] for at in range(0, len(ids), FRAGMENT)]
 
 
 @dataclass
 class _Collection:
     spec: CollectionSpec
     created: datetime
-    dialogues: dict[str, _Kept] = field(default_factory=dict)
+    dialogues: dict[str, Kept] = field(default_factory=dict)
 
 
 @dataclass
@@ -132,13 +104,14 @@ class CorpusDouble:
             created=kept.created,
         )
 
-    def list(self, limit: int, cursor: str | None) -> CollectionList:
+    def listed(self, limit: int, cursor: str | None) -> CollectionList:
         names, after = _page(sorted(self.collections), limit, cursor)
         return CollectionList(collections=[self.get(name) for name in names], next=after)
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: str) -> Job:
         self._collection(name)
         del self.collections[name]
+        return self._deletion(name)
 
     def _collection(self, name: str) -> _Collection:
         if name not in self.collections:
@@ -175,11 +148,18 @@ class CorpusDouble:
             request_id="req-of-a-dialogue",
         )
 
-    def delete(self, name: str, dialogue_id: str) -> None:
+    def delete(self, name: str, dialogue_id: str) -> Job:
         self._kept(name, dialogue_id)
         del self.collections[name].dialogues[dialogue_id]
+        return self._deletion(name)
 
-    def _kept(self, name: str, dialogue_id: str) -> _Kept:
+    def _deletion(self, name: str) -> Job:
+        job = self._job("delete", name, JobCounts(total=1, indexed=1), [])
+        job = job.model_copy(update={"state": "done"})
+        self._work[job.id] = _Work(job, [])
+        return job
+
+    def _kept(self, name: str, dialogue_id: str) -> Kept:
         kept = self._collection(name).dialogues.get(dialogue_id)
         if kept is None:
             raise Refused(404, "dialogue-missing", "No such dialogue", "It is not there.")
@@ -195,21 +175,14 @@ class CorpusDouble:
             if before != body:
                 raise Refused(409, "key-reused", "The key was used", "With another body.")
             return accepted
-        good, errors = _items(body, media_type)
-        number = next(self._numbers)
-        now = START + timedelta(minutes=number)
-        job = Job(
-            id=f"job-{number}",
-            kind="ingest",
-            collection=name,
-            state="queued",
-            counts=JobCounts(total=len(good) + len(errors), failed=len(errors)),
-            errors=errors[:100],
-            created=now,
-            updated=now,
-        )
+        good, errors = read_items(body, media_type)
+        if not good:
+            faults = [{"at": f"body/{one.item}/{one.at}", "why": one.why} for one in errors]
+            raise Refused(422, "invalid-request", "Not valid", "No item can be taken.", faults)
+        counts = JobCounts(total=len(good) + len(errors), failed=len(errors))
+        job = self._job("ingest", name, counts, errors[:100])
         for dialogue in good:
-            self._keep(collection, dialogue, now)
+            self._keep(collection, dialogue, job.created)
         ids = [str(dialogue.id) for dialogue in good]
         self._work[job.id] = _Work(job, ids)
         accepted = Accepted(
@@ -221,13 +194,33 @@ class CorpusDouble:
             self.work(job.id, len(ids))
         return accepted
 
+    def _job(
+        self,
+        kind: Literal["ingest", "delete"],
+        name: str,
+        counts: JobCounts,
+        errors: list[ItemError],
+    ) -> Job:
+        number = next(self._numbers)
+        now = START + timedelta(minutes=number)
+        return Job(
+            id=f"job-{number}",
+            kind=kind,
+            collection=name,
+            state="queued",
+            counts=counts,
+            errors=errors,
+            created=now,
+            updated=now,
+        )
+
     def _keep(self, collection: _Collection, dialogue: Dialogue, now: datetime) -> None:
         stored = dialogue.model_copy(
             update={"utterances": [self._with_blobs(turn) for turn in dialogue.utterances]}
         )
         before = collection.dialogues.get(str(dialogue.id))
         revision = before.revision + 1 if before else 1
-        collection.dialogues[str(dialogue.id)] = _Kept(stored, "queued", revision, now)
+        collection.dialogues[str(dialogue.id)] = Kept(stored, "queued", revision, now)
 
     def _with_blobs(self, turn: Utterance) -> Utterance:
         if isinstance(turn.content, str):
@@ -319,8 +312,8 @@ class CorpusDouble:
         found = [
             fragment
             for dialogue_id, kept in collection.dialogues.items()
-            if kept.state == "indexed" and _lets_through(request.filter, dialogue_id, kept)
-            for fragment in _search_in(dialogue_id, kept, request)
+            if kept.state == "indexed" and lets_through(request.filter, dialogue_id, kept)
+            for fragment in found_in(dialogue_id, kept, request)
         ]
         found.sort(key=lambda one: -(one.scores.final or 0.0))
         return FragmentSearchResponse(
@@ -330,76 +323,6 @@ class CorpusDouble:
             timings_ms={"retrieve": 3.1, "rerank": 40.2, "refine": 120.9, "total": 166.0},
             request_id="req-of-a-search",
         )
-
-
-def _search_in(
-    dialogue_id: str, kept: _Kept, request: FragmentSearchRequest
-) -> Iterator[FoundFragment]:
-    owners = kept.dialogue.image_owners()
-    words = set((request.query or "").lower().split())
-    for ids in kept.fragments:
-        turns = [kept.dialogue.utterances[one] for one in ids]
-        text = " ".join(part.text for turn in turns for part in turn.parts if part.type == "text")
-        images = [image for image, owner in enumerate(owners) if owner in ids]
-        share = len(words & set(text.lower().split())) / max(1, len(words))
-        if not share and not (request.query_image is not None and images):
-            continue
-        retrieval = round(0.3 + 0.5 * share, 4)
-        rerank = None if request.rerank == "none" else round(0.2 + 0.75 * share, 4)
-        final = round(retrieval / 20, 4) if rerank is None else round(retrieval + rerank, 4)
-        yield FoundFragment(
-            dialogue_id=dialogue_id,
-            utterance_ids=ids,
-            image_ids=images,
-            utterances=turns,
-            scores=Scores(retrieval=retrieval, rerank=rerank, final=final),
-        )
-
-
-def _lets_through(given: Filter | None, dialogue_id: str, kept: _Kept) -> bool:
-    if given is None:
-        return True
-    turns = kept.dialogue.utterances
-    times = [turn.time for turn in turns if turn.time is not None]
-    checks: list[Callable[[], bool]] = [
-        lambda: given.dialogue_id is None or dialogue_id in given.dialogue_id,
-        lambda: given.speaker is None or any(turn.speaker in given.speaker for turn in turns),
-        lambda: given.after is None or any(time >= given.after for time in times),
-        lambda: given.before is None or any(time < given.before for time in times),
-        lambda: all(
-            kept.dialogue.metadata.get(key) in values
-            for key, values in (given.metadata or {}).items()
-        ),
-    ]
-    return all(check() for check in checks)
-
-
-def _items(body: bytes, media_type: str) -> tuple[list[Dialogue], list[ItemError]]:
-    if media_type == NDJSON:
-        texts = [line for line in body.decode().split("\n") if line.strip()]
-    elif media_type == "application/json":
-        values = json.loads(body)
-        if not isinstance(values, list):
-            raise Refused(422, "invalid-request", "The request is not valid", "A list is expected.")
-        texts = [json.dumps(value) for value in values]
-    else:
-        raise Refused(415, "unsupported-media", "Not a form that is read", media_type)
-    good, errors = [], []
-    for item, text in enumerate(texts):
-        try:
-            good.append(Dialogue.model_validate_json(text))
-        except ValidationError as error:
-            first = error.errors()[0]
-            at = "/".join(str(step) for step in first["loc"] if step != "parts")
-            errors.append(ItemError(item=item, dialogue_id=_id_in(text), at=at, why=first["msg"]))
-    return good, errors
-
-
-def _id_in(text: str) -> str | None:
-    try:
-        return str(json.loads(text)["id"])
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def _read(contract: type[Request], body: dict[str, Any]) -> Request:

@@ -135,6 +135,9 @@ class StoreDouble:
     def checks(self) -> list[Check]:
         return [Check(name="store", ready=not self.down)]
 
+    def points(self, tenant: str, collection: str) -> list[Point]:
+        return list(self._points[Key(tenant, collection)].values())
+
     def _up(self) -> None:
         if self.down:
             raise Unavailable("the store cannot be reached")

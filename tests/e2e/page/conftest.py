@@ -10,8 +10,10 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.chrome.webdriver import WebDriver
 
+from tests.doubles.page_items import NDJSON
+from tests.e2e.page.corpus_page import CorpusPage, dialogue, ndjson
 from tests.e2e.page.pages import Page
-from tests.e2e.page.stand_in import StandIn, serve
+from tests.e2e.page.stand_in import StandIn, picture, serve
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +58,32 @@ def gateway() -> Iterator[StandIn]:
 @pytest.fixture
 def page(open_page: Callable[[str], Page], gateway: StandIn) -> Page:
     return open_page(gateway.url)
+
+
+@pytest.fixture
+def corpus(page: Page) -> CorpusPage:
+    return CorpusPage(page)
+
+
+@pytest.fixture
+def family(corpus: CorpusPage, gateway: StandIn) -> CorpusPage:
+    """With a collection `family` of three dialogues, one with a picture."""
+    kites = dialogue(
+        "kites",
+        ("小明", "周末去放风筝吗?"),
+        ("小红", [{"type": "image_url", "image_url": {"url": picture(200, 40, 40)}}]),
+        metadata={"shop": "kites", "year": 2026},
+    )
+    cake = dialogue(
+        "cake",
+        ("Ana", "Good morning"),
+        ("Ben", "Morning!"),
+        ("Ana", "Hm"),
+        ("Ana", "the cake for grandma"),
+        ("Ben", "with walnuts"),
+    )
+    cabin = dialogue("cabin", ("Cleo", "a cabin, and cake on Sunday"), ("Ana", "the whole week"))
+    gateway.corpus.put("family", {})
+    gateway.corpus.ingest("family", ndjson([kites, cake, cabin]).encode(), NDJSON, None)
+    gateway.corpus.received.clear()
+    return corpus

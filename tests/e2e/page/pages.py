@@ -67,6 +67,11 @@ class Page:
         """As rendered, also while it fades in (WebDriver's own text is empty until then)."""
         return str(self.one(selector).get_attribute("innerText")).replace("\u00a0", " ")
 
+    def texts(self, selector: str) -> list[str]:
+        """Of everything that matches, in one look: nothing is replaced in between."""
+        script = "return [...document.querySelectorAll(arguments[0])].map((node) => node.innerText)"
+        return [str(text).replace("\u00a0", " ") for text in self.run(script, selector)]
+
     @property
     def turns(self) -> list[str]:
         return [turn.text for turn in self.all(".turn")]

@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import BaseModel
 
-from tests.doubles.page_corpus import CorpusDouble, Refused
+from tests.doubles.page_corpus import CorpusDouble
+from tests.doubles.page_items import Refused
 
 CONSOLE = Path(__file__).resolve().parents[3] / "console"
 POLICY = (
@@ -217,13 +218,13 @@ class StandIn:
             case ("GET", "images", ref):
                 return Reply(base64.b64decode(corpus.blobs[ref].split(",")[1]))
             case ("GET", "collections"):
-                return _reply(corpus.list(*page))
+                return _reply(corpus.listed(*page))
             case ("PUT", "collections", name):
                 return _reply(corpus.put(name, json.loads(body)))
             case ("GET", "collections", name):
                 return _reply(corpus.get(name))
             case ("DELETE", "collections", name):
-                return Reply(corpus.drop(name), 204)
+                return _reply(corpus.drop(name), 202)
             case ("POST", "collections", name, "dialogues"):
                 key = headers.get("idempotency-key")
                 return _reply(corpus.ingest(name, body, headers.get("content-type"), key), 202)
@@ -232,7 +233,7 @@ class StandIn:
             case ("GET", "collections", name, "dialogues", one):
                 return _reply(corpus.dialogue(name, one))
             case ("DELETE", "collections", name, "dialogues", one):
-                return Reply(corpus.delete(name, one), 204)
+                return _reply(corpus.delete(name, one), 202)
             case ("GET", "jobs"):
                 return _reply(corpus.jobs(given.get("collection")))
             case ("GET", "jobs", job):
