@@ -37,6 +37,7 @@ from gateway.spool import Spool, spooled
 _BATCH_ITEMS = 64
 _BATCH_BYTES = 2 * 2**20
 _AT_ONCE = 8
+_DOTS = frozenset({".", ".."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,9 @@ def _read(item: RawItem, ids: set[str]) -> Dialogue | ItemError:
         return _item_error(item, _id_in(value), faults_of(findings, value), "is not valid")
     if dialogue.id is None:
         return _item_error(item, None, [Fault(at="id", why="is required in a collection")], "")
+    if dialogue.id in _DOTS:
+        why = "cannot be a place in a path, so such a dialogue could not be asked for"
+        return _item_error(item, dialogue.id, [Fault(at="id", why=why)], "")
     if dialogue.id in ids:
         why = "an item before has this id; a request may bring a dialogue once"
         return _item_error(item, dialogue.id, [Fault(at="id", why=why)], "")
