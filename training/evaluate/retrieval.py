@@ -1,255 +1,216 @@
-"""Recall on the corpus by models alone, without services: embed, clip, BM25, fused, reranked.
+"""Ranks the fragments of the held-out corpus on the running stack, each method alone and together.
 
-python -m training.evaluate.retrieval --folder starter --split test
+python -m training.evaluate.retrieval                      # the test split, against the gateway
+python -m training.evaluate.retrieval --limit 60 --json
 """
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-import numpy as np
-import open_clip
-import torch
-from numpy.typing import NDArray
-from peft import PeftModel
-from torch import Tensor
-from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
+from colloquy.contracts.fragments import FragmentSearchRequest
+from colloquy.contracts.retrieval import BM25
+from training.data.world.corpus import CorpusQuery
+from training.evaluate import command
+from training.evaluate.corpus_set import HeldOut, facts_of
+from training.evaluate.fragment import PATH, versions_of
+from training.evaluate.latency import milliseconds
+from training.evaluate.provenance import provenance
+from training.evaluate.retrieval_metrics import (
+    KS,
+    Rank,
+    Rule,
+    first_relevant,
+    recall_at,
+    recall_difference,
+    recalls,
+)
+from training.evaluate.retrieval_tables import show
+from training.evaluate.stack import DEADLINE_MS, Ask, Reply, Stack
+from training.evaluate.standing import Standing
 
-from training import clip
-from training.data import lamra
-from training.data.pairs import Query
-from training.data.world import corpus
-from training.data.world.corpus import Corpus, CorpusSplit
-from training.data.world.dialogues import Turn
-from training.embed import Reader
-from training.evaluate import lexical
-from training.rank import Judge
-
-KS = (1, 5, 20)
-CHUNK = 240
-POOL = 20  # candidates that are reranked
-LISTED = 5
-GROUP = 10  # candidates judged in one row
-RRF_RANK = 60  # of reciprocal rank fusion, as published
-NOWHERE = -1.0  # score of a fragment that has no picture
-Scores = NDArray[np.float32]
-"""(queries, fragments), higher is nearer."""
+FUSED = "fused"
+DEEPEST = max(KS)
+COMPARED = (1, 5, 20)
 
 
-def turns_of(found: Corpus, number: int) -> tuple[Turn, ...]:
-    """The turns of fragment `number`."""
-    fragment = found.fragments[number]
-    turns = found.dialogues[fragment.dialogue].turns
-    return tuple(turns[turn] for turn in fragment.utterance_ids)
+@dataclass(frozen=True, slots=True)
+class System:
+    """A way to rank.
 
-
-def recalls(scores: Scores, golds: Sequence[Sequence[int]]) -> dict[str, float]:
-    """Share of queries that have any gold fragment among the first k, as LamRA measures it."""
-    order = np.argsort(-scores, axis=1, kind="stable")[:, : max(KS)]
-    hits = np.array([np.isin(row, list(gold)) for row, gold in zip(order, golds, strict=True)])
-    if not golds:
-        return {f"recall_at_{k}": 0.0 for k in KS}
-    return {f"recall_at_{k}": round(float(hits[:, :k].any(axis=1).mean()), 4) for k in KS}
-
-
-def fused(parts: Sequence[Scores]) -> Scores:
-    """Reciprocal rank fusion."""
-    total = np.zeros_like(parts[0])
-    for scores in parts:
-        order = np.argsort(-scores, axis=1, kind="stable")
-        ranks = np.empty_like(order)
-        np.put_along_axis(ranks, order, np.arange(1, scores.shape[1] + 1)[None], axis=1)
-        total += np.where(scores > NOWHERE, 1.0 / (RRF_RANK + ranks), 0.0).astype(np.float32)
-    return total
-
-
-# --- models -----------------------------------------------------------------------------------
-
-
-def load_reader(base: Path, adapter: Path) -> Reader:
-    """Published weights as they are served: bf16, adapter unmerged."""
-    model, processor = _served(base, adapter)
-    return Reader(model, processor).eval()
-
-
-def load_judge(base: Path, adapter: Path) -> Judge:
-    model, processor = _served(base, adapter)
-    return Judge(model, processor).eval()
-
-
-def _served(base: Path, adapter: Path) -> tuple[Any, Any]:
-    model = Qwen2VLForConditionalGeneration.from_pretrained(base, dtype=torch.bfloat16)
-    served = PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False)
-    return served, AutoProcessor.from_pretrained(base)
-
-
-@torch.no_grad()
-def embed_scores(reader: Reader, found: Corpus) -> Scores:
-    """Cosines of an embedding adapter."""
-    queries = [lamra.query_content(Query(query.text, query.facets)) for query in found.queries]
-    fragments = [
-        lamra.fragment_content(turns_of(found, number)) for number in range(len(found.fragments))
-    ]
-    asked, told = (
-        torch.cat(
-            [
-                reader.embed([lamra.embedding(content) for content in part[start : start + CHUNK]])
-                for start in range(0, len(part), CHUNK)
-            ]
-        )
-        for part in (queries, fragments)
-    )
-    return (asked.float() @ told.float().T).float().numpy()  # type: ignore[no-any-return]
-
-
-@torch.no_grad()
-def clip_scores(folder: Path, found: Corpus) -> dict[str, Scores]:
-    """Cosines of queries with what fragments say, and with the nearest of their pictures."""
-    # Through open_clip's doors alone, as serving loads it.
-    name = f"local-dir:{folder}"
-    model, _, _ = open_clip.create_model_and_transforms(name)
-    model.eval()
-    tokenizer = open_clip.get_tokenizer(name)
-
-    def texts(every: list[str]) -> Tensor:
-        parts = [every[start : start + CHUNK] for start in range(0, len(every), CHUNK)]
-        return torch.cat([model.encode_text(tokenizer(part), normalize=True) for part in parts])
-
-    asked = texts([query.text for query in found.queries])
-    fragments = [turns_of(found, number) for number in range(len(found.fragments))]
-    told = texts([" ".join(turn.text for turn in turns if turn.text) for turns in fragments])
-    shown = [(n, turn.picture) for n, turns in enumerate(fragments) for turn in turns]
-    pictures = [(number, spec) for number, spec in shown if spec]
-    seen = torch.cat(
-        [
-            model.encode_image(
-                clip.pixels([s for _, s in pictures[start : start + CHUNK]]), normalize=True
-            )
-            for start in range(0, len(pictures), CHUNK)
-        ]
-    )
-    near = (asked @ seen.T).numpy()
-    by_picture = np.full((len(found.queries), len(fragments)), NOWHERE, dtype=np.float32)
-    for column, (number, _) in enumerate(pictures):
-        by_picture[:, number] = np.maximum(by_picture[:, number], near[:, column])
-    return {"text": (asked @ told.T).numpy(), "picture": by_picture}
-
-
-def bm25_scores(found: Corpus) -> Scores:
-    from rank_bm25 import BM25Okapi
-
-    texts = [
-        lexical.words(" ".join(turn.text for turn in turns_of(found, number)))
-        for number in range(len(found.fragments))
-    ]
-    index = BM25Okapi(texts)
-    rows = [index.get_scores(lexical.words(query.text)) for query in found.queries]
-    return np.array(rows, dtype=np.float32)
-
-
-@torch.no_grad()
-def judged(judge: Judge, found: Corpus, scores: Scores, count: int = POOL) -> Scores:
-    """P(Yes) of each query's first `count` candidates; the others have -1."""
-    table = np.full_like(scores, -1.0)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    for row, (query, chosen) in enumerate(zip(found.queries, order.tolist(), strict=True)):
-        content = lamra.query_content(Query(query.text, query.facets))
-        for start in range(0, count, GROUP):
-            group = chosen[start : start + GROUP]
-            candidates = [lamra.fragment_content(turns_of(found, number)) for number in group]
-            table[row, group] = judge.p_yes(content, candidates).float().numpy()
-    return table
-
-
-# --- tables -----------------------------------------------------------------------------------
-
-
-def recalls_of(reader: Reader, split: CorpusSplit) -> dict[str, float]:
-    found = corpus.load_corpus(split)
-    return recalls(embed_scores(reader, found), [query.gold for query in found.queries])
-
-
-def reranked(scores: Scores, p_yes: Scores) -> Scores:
-    """The published sum of cosine and P(Yes) for the judged, ahead of all others."""
-    return np.where(p_yes >= 0, scores + p_yes + 2.0, scores).astype(np.float32)
-
-
-def accuracy(found: Corpus, scores: Scores, p_yes: Scores) -> float:
-    """Of P(Yes) at a half: each query's best gold candidate and its best wrong one, if judged."""
-    right = count = 0
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :POOL]
-    for row, query in enumerate(found.queries):
-        gold = [number for number in order[row] if number in query.gold]
-        wrong = [number for number in order[row] if number not in query.gold]
-        if gold and wrong:
-            right += int(p_yes[row, gold[0]] > 0.5) + int(p_yes[row, wrong[0]] <= 0.5)
-            count += 2
-    return right / max(1, count)
-
-
-def by_kind(scores: Scores, found: Corpus) -> dict[str, dict[str, float]]:
-    """Recall over all queries and over some kinds of them."""
-    own = [found.dialogues[fragment.dialogue].language for fragment in found.fragments]
-    kinds = {
-        "all": [True] * len(found.queries),
-        "picture": [query.answered_by == "picture" for query in found.queries],
-        "text": [query.answered_by == "text" for query in found.queries],
-        "novel": [query.novel for query in found.queries],
-        "foreign": [all(own[n] != q.language for n in q.gold) for q in found.queries],
-    }
-    table = {}
-    for kind, chosen in kinds.items():
-        rows = [row for row, is_kind in enumerate(chosen) if is_kind]
-        table[kind] = recalls(scores[rows], [found.queries[row].gold for row in rows])
-    return table
-
-
-def tables(
-    folder: Path, version: str, split: CorpusSplit, queries: int | None = None
-) -> dict[str, Any]:
-    """Every system's recall on a corpus, from published checkpoints.
-
-    Args:
-        queries: only the first so many.
+    Attributes:
+        methods: None takes all.
     """
-    found = corpus.load_corpus(split)
-    found = replace(found, queries=found.queries[:queries])
-    at = {task: folder / task / version for task in ("base", "embed", "rank", "clip")}
-    scores: dict[str, Scores] = {"bm25": bm25_scores(found)}
-    if at["clip"].exists():
-        near = clip_scores(at["clip"], found)
-        scores |= {"clip_text": near["text"], "clip_picture": near["picture"]}
-        scores["clip"] = fused([near["text"], near["picture"]])
-    if at["embed"].exists():
-        scores["embed"] = embed_scores(load_reader(at["base"], at["embed"]), found)
-    names = [name for name in ("embed", "clip_text", "clip_picture", "bm25") if name in scores]
-    scores["fused"] = fused([scores[name] for name in names])
-    result: dict[str, Any] = {}
-    if at["rank"].exists() and "embed" in scores:
-        judge = load_judge(at["base"], at["rank"])
-        p_yes = judged(judge, found, scores["embed"])
-        scores["embed_reranked"] = reranked(scores["embed"], p_yes)
-        result["pointwise_accuracy"] = round(accuracy(found, scores["embed"], p_yes), 4)
-    table: Mapping[str, Any] = {name: by_kind(values, found) for name, values in scores.items()}
-    return result | dict(table)
+
+    name: str
+    methods: tuple[str, ...] | None = None
+    rerank: Literal["none", "pointwise", "listwise"] = "none"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path("starter"))
-    parser.add_argument("--version", default="1")
-    parser.add_argument("--split", choices=("validation", "test"), default="test")
-    chosen = parser.parse_args()
-    measured = tables(chosen.folder, chosen.version, chosen.split)
-    show = partial(json.dumps, ensure_ascii=False)
-    for name, value in measured.items():
-        print(f"{name}: {show(value['all'] if isinstance(value, dict) else value)}")
-    print(show(measured))
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a system answered: for each query the place of the first relevant fragment."""
+
+    system: System
+    ranks: Mapping[Rule, Sequence[Rank]]
+    replies: Sequence[Reply]
+
+    def scored(self, at_once: int) -> dict[str, Any]:
+        return {
+            "half": recalls(self.ranks["half"]),
+            "alike": recalls(self.ranks["alike"]),
+            "degraded": sum(bool(reply.body["degraded"]) for reply in self.replies),
+            "latency_ms": milliseconds([reply.seconds for reply in self.replies])
+            | {"at_once": at_once},
+        }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = command.parser("training.evaluate.retrieval", str(__doc__).splitlines()[0])
+    add_corpus_arguments(parser)
+    parser.add_argument(
+        "--rerank",
+        choices=("none", "pointwise", "listwise"),
+        nargs="*",
+        default=["pointwise", "listwise"],
+        help="rankings to measure beside retrieval",
+    )
+    return command.run(parser.parse_args(argv), evaluate, show)
+
+
+def add_corpus_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--collection", help="that holds the corpus, or will; else one by its hash")
+    parser.add_argument(
+        "--candidates", type=command.positive, default=DEEPEST, help="that retrieval proposes"
+    )
+
+
+async def evaluate(args: argparse.Namespace) -> dict[str, Any]:
+    """Fills the collection where needed, asks everything, and returns the whole record.
+
+    Raises:
+        ProfileError, CommandFailed, HashDiffers, StackFailed
+    """
+    return await evaluate_on(HeldOut.load(args.split), args)
+
+
+async def evaluate_on(held_out: HeldOut, args: argparse.Namespace) -> dict[str, Any]:
+    standing = Standing.of(args)
+    collection = await standing.holding(held_out, args.collection)
+    queries = held_out.queries[: args.limit]
+    stack = standing.stack(args.concurrency)
+    spaces = [space["name"] for space in collection["spaces"]]
+    runs = [
+        await _run(stack, held_out, queries, collection["name"], system, args.candidates)
+        for system in systems(spaces, args.rerank)
+    ]
+    return {
+        "task": "retrieval",
+        "command": "python -m training.evaluate.retrieval",
+        "set": held_out.described(len(queries)),
+        "collection": {name: collection[name] for name in ("name", "fragments", "spaces")},
+        "profile": standing.profile.name,
+        "models": versions_of([reply for run in runs for reply in run.replies]),
+        "candidates": args.candidates,
+        "systems": {run.system.name: run.scored(args.concurrency) for run in runs},
+        "differences": differences(held_out, queries, runs),
+        "by": breakdown(queries, runs),
+        "made_by": provenance(),
+    }
+
+
+def systems(spaces: Sequence[str], reranks: Sequence[str]) -> list[System]:
+    """Each method alone, all fused, and the fused list reranked."""
+    alone = [System(name, methods=(name,)) for name in (*spaces, BM25)]
+    ranked = [
+        System(f"{FUSED}, {mode}", rerank=mode)
+        for mode in ("pointwise", "listwise")
+        if mode in reranks
+    ]
+    return [*alone, System(FUSED), *ranked]
+
+
+async def _run(
+    stack: Stack,
+    held_out: HeldOut,
+    queries: Sequence[CorpusQuery],
+    collection: str,
+    system: System,
+    candidates: int,
+) -> Run:
+    asks = [Ask(f"query {query.text!r}", PATH, ask(query, collection, system, candidates))
+            for query in queries]  # fmt: skip
+    replies = await stack.ask_all(asks, label=system.name)
+    answered = list(zip(queries, replies, strict=True))
+    ranks: dict[Rule, list[Rank]] = {
+        rule: [first_relevant(held_out, q, reply.body["fragments"], rule) for q, reply in answered]
+        for rule in ("half", "alike")
+    }
+    return Run(system, ranks, replies)
+
+
+def ask(
+    query: CorpusQuery, collection: str, system: System, candidates: int
+) -> FragmentSearchRequest:
+    return FragmentSearchRequest(
+        query=query.text,
+        collection=collection,
+        methods=None if system.methods is None else list(system.methods),
+        rerank=system.rerank,
+        top_k=DEEPEST,
+        candidates=max(candidates, DEEPEST),
+        refine=False,
+        merge=False,
+        timeout_ms=DEADLINE_MS,
+    )
+
+
+def differences(
+    held_out: HeldOut, queries: Sequence[CorpusQuery], runs: Sequence[Run]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Fused less each method alone, and each ranking less fused, at several depths."""
+    clusters = [held_out.cluster(query) for query in queries]
+    fused = next(run for run in runs if run.system.name == FUSED)
+    pairs = [
+        (run, fused) if run.system.rerank != "none" else (fused, run)
+        for run in runs
+        if run is not fused
+    ]
+    return {
+        f"{one.system.name} less {other.system.name}": {
+            f"recall@{k}": asdict(
+                recall_difference(one.ranks["half"], other.ranks["half"], clusters, k)
+            )
+            for k in COMPARED
+        }
+        for one, other in pairs
+    }
+
+
+def breakdown(
+    queries: Sequence[CorpusQuery], runs: Sequence[Run]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """For each fact and each of its values: how many queries, and each system's recall."""
+    facts = [facts_of(query) for query in queries]
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for fact in facts[0] if facts else ():
+        for value in sorted({one[fact] for one in facts}):
+            places = [place for place, one in enumerate(facts) if one[fact] == value]
+            found.setdefault(fact, {})[value] = {
+                "queries": len(places),
+                "systems": {
+                    run.system.name: {
+                        f"recall@{k}": round(
+                            recall_at([run.ranks["half"][place] for place in places], k), 4
+                        )
+                        for k in (1, 5)
+                    }
+                    for run in runs
+                },
+            }
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

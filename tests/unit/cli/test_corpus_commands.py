@@ -125,15 +125,14 @@ def test_a_search_in_a_collection_sends_what_was_asked_and_shows_dialogues(
     standing: Standing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     turns = [Utterance(id=number, speaker="Ana", content=f"turn {number}") for number in (3, 5)]
-    standing.gateway.answer = answer(
-        FoundFragment(
-            dialogue_id="d-17",
-            utterance_ids=[3, 5],
-            image_ids=[],
-            utterances=turns,
-            scores=Scores(retrieval=0.5, final=0.016),
-        )
+    found = FoundFragment(
+        dialogue_id="d-17",
+        utterance_ids=[3, 5],
+        image_ids=[],
+        utterances=turns,
+        scores=Scores(retrieval=0.5, final=0.016),
     )
+    standing.gateway.answer = lambda _: answer(found)
     (tmp_path / "cat.png").write_bytes(b"picture")
     words = ["cake", "--collection", "family", "--image", str(tmp_path / "cat.png")]
     words += ["--top-k", "3", "--candidates", "9", "--rerank", "none", "--no-refine"]
@@ -154,7 +153,7 @@ def test_a_search_in_a_collection_sends_what_was_asked_and_shows_dialogues(
 def test_a_search_that_finds_nothing_says_so(
     standing: Standing, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    standing.gateway.answer = answer()
+    standing.gateway.answer = lambda _: answer()
     assert standing.run("search", "cake", "--collection", "family") == 0
     assert "nothing in the collection answers that" in told(capsys)
 
