@@ -15,20 +15,20 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import footprint, overhead, prefix_cache, tables, throughput
+from benchmarks import footprint, overhead, prefix_cache, rerank, tables, throughput
 from benchmarks.asking import Engine, Gateway, Refused
 from benchmarks.own_stack import OwnStack, own_stack
 from benchmarks.transformers_side import WorkerFailed, transformers_side
 from colloquy.cli.failure import EXPECTED
 from colloquy.cli.profiles import find_profile
 from colloquy.local.engine_command import model_of
-from colloquy.profile import VllmEngine
+from colloquy.profile import TaskName, VllmEngine
 from colloquy.registry.store import CheckpointBroken, CheckpointMissing, Registry
 from colloquy.servicekit.problems import ServiceError
 from training.evaluate.direct import engine_client, served_name
 from training.evaluate.provenance import provenance
 
-MEASURES = ("throughput", "overhead", "prefix", "footprint")
+MEASURES = ("throughput", "rerank", "overhead", "prefix", "footprint")
 RESULT = tables.RESULTS / "latest.json"
 COMMAND = "make bench"
 
@@ -80,6 +80,9 @@ async def _measure(args: argparse.Namespace) -> dict[str, Any]:
         if "footprint" in args.only:
             found["footprint"] = footprint.measure(stack)
         await _ask(args, stack, found, say)
+        if "rerank" in args.only:
+            say("twenty candidates reranked, beside transformers")
+            found["rerank"] = await _rerank(args, stack)
     order = [name for name in MEASURES if name in found]
     return {
         "command": COMMAND,
@@ -93,7 +96,7 @@ async def _ask(args: argparse.Namespace, stack: OwnStack, found: dict[str, Any],
     task = stack.profile.tasks.get("fragment")
     if task is None:
         raise CannotMeasure(f"profile {stack.profile.name} has no task `fragment`")
-    base, adapter, version = _weights(stack)
+    base, adapter, version = _weights(stack, "fragment")
     gateway = Gateway(stack.url)
     try:
         async with engine_client(stack.profile, task) as client:
@@ -115,10 +118,27 @@ async def _ask(args: argparse.Namespace, stack: OwnStack, found: dict[str, Any],
         await gateway.close()
 
 
-def _weights(stack: OwnStack) -> tuple[Path, Path | None, str]:
-    """Folders of the base and of the fragment adapter, and the adapter's version."""
+async def _rerank(args: argparse.Namespace, stack: OwnStack) -> dict[str, Any]:
+    task = stack.profile.tasks.get("rank")
+    if task is None or stack.profile.reranker is None:
+        raise CannotMeasure(f"profile {stack.profile.name} runs no reranker")
+    base, adapter, version = _weights(stack, "rank")
+    merged = not args.unmerged
+    async with (
+        rerank.RerankGateway(stack.url) as gateway,
+        engine_client(stack.profile, task) as client,
+    ):
+        engine = rerank.RerankEngine(client, task.family, await served_name(client, version))
+        with transformers_side(base, adapter, merged=merged) as worker:
+            sides = rerank.Sides(gateway, engine, worker, task.family)
+            measured = await rerank.measure(sides, args.repeats)
+    return measured | {"adapter": version, "merged": merged}
+
+
+def _weights(stack: OwnStack, name: TaskName) -> tuple[Path, Path | None, str]:
+    """Folders of the base and of a task's adapter, and the adapter's version."""
     profile = stack.profile
-    task = profile.tasks["fragment"]
+    task = profile.tasks[name]
     engine = profile.engines[task.engine]
     if not isinstance(engine, VllmEngine):
         raise CannotMeasure(f"engine {task.engine} is somebody else's: its weights are not here")

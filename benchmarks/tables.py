@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accuracy_tables
+from benchmarks import accuracy_tables, rerank
 from benchmarks.markdown import table
 from benchmarks.throughput import SINGLE
 
@@ -95,6 +95,42 @@ def _throughput(found: Record) -> str:
     )
 
 
+def _rerank(found: Record) -> str:
+    rows = []
+    for name, side in found["sides"].items():
+        seconds = side["seconds"]
+        faster = found["times_faster_than"].get(name)
+        apart = side.get("most_apart")
+        rows.append(
+            [
+                name,
+                f"{1_000 * side['median_s']:.0f}",
+                f"{1_000 * min(seconds):.0f} to {1_000 * max(seconds):.0f}",
+                f"{faster['median']} ({faster['lowest']} to {faster['highest']})" if faster else "",
+                "is compared" if name == rerank.REFERENCE else f"{apart:.4f}",
+            ]
+        )
+    how = "merged into the weights" if found.get("merged") else "kept beside the weights"
+    return "\n\n".join(
+        [
+            f"**{found['candidates']} candidates reranked** against one query, each a fragment of "
+            f"{found['turns']} turns, {min(found['pictures'])} to {max(found['pictures'])} of them "
+            f"with pictures; {found['repeats']} queries, each new to every side. In transformers "
+            f"the adapter is {how}.",
+            table(
+                [
+                    "",
+                    "median ms",
+                    "from, to",
+                    "its time over Colloquy's",
+                    "P(Yes) apart from one by one, at most",
+                ],
+                rows,
+            ),
+        ]
+    )
+
+
 def _overhead(found: Record) -> str:
     rows = []
     for name, one in found.items():
@@ -163,6 +199,7 @@ def _accuracy(found: Record, tables: str) -> str:
 
 _SECTIONS: Mapping[str, Callable[[Record], str]] = {
     "throughput": _throughput,
+    "rerank": _rerank,
     "overhead": _overhead,
     "prefix": _prefix,
     "footprint": _footprint,

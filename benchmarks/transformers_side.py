@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from colloquy.protocols.f2rvlm import render_fragment
+from colloquy.protocols.prompt import Prompt
 from training.evaluate.cases import Question
 from training.evaluate.direct import content
 
@@ -25,6 +26,12 @@ class Answered:
     texts: list[str]
     seconds: float
     new_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    scores: list[float]
+    seconds: float
 
 
 @contextmanager
@@ -64,11 +71,24 @@ class TransformersSide:
             WorkerFailed: it ended.
         """
         prompts = [_prompt(question) for question in questions]
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"batched": batched, "prompts": prompts}) + "\n")
-        self._process.stdin.flush()
-        reply = self._read()
+        reply = self._ask({"batched": batched, "prompts": prompts})
         return Answered(reply["texts"], reply["seconds"], reply["new_tokens"])
+
+    def score(self, prompts: Sequence[Prompt], labels: Sequence[str], *, batched: bool) -> Scored:
+        """The first label's share of the labels' probability as the answer's first token.
+
+        Raises:
+            WorkerFailed: it ended.
+        """
+        written = [_written(prompt) for prompt in prompts]
+        reply = self._ask({"batched": batched, "prompts": written, "labels": list(labels)})
+        return Scored(reply["scores"], reply["seconds"])
+
+    def _ask(self, record: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(record) + "\n")
+        self._process.stdin.flush()
+        return self._read()
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -82,7 +102,11 @@ class TransformersSide:
 
 
 def _prompt(question: Question) -> dict[str, Any]:
-    prompt = render_fragment(question.case.dialogue.utterances, question.query.text)
+    return _written(render_fragment(question.case.dialogue.utterances, question.query.text))
+
+
+def _written(prompt: Prompt) -> dict[str, Any]:
+    """Pictures are `data:` URLs."""
     parts = [
         {"text": part} if isinstance(part, str) else {"png": base64.b64encode(part.data).decode()}
         for part in content(prompt)

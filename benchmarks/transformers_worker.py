@@ -4,6 +4,9 @@
 
 In:  {"batched": true, "prompts": [{"system": "…", "parts": [{"text": "…"}, {"png": "base64"}]}]}
 Out: {"seconds": 1.2, "texts": ["…"], "new_tokens": 210}
+
+With `"labels": ["Yes", "No"]` it writes one token, and answers with the first label's share of the
+labels' probability: {"seconds": 0.2, "scores": [0.93]}
 """
 
 import argparse
@@ -45,7 +48,32 @@ class Model:
 
     @torch.inference_mode()
     def answer(self, prompts: Sequence[dict[str, Any]]) -> tuple[list[str], int]:
-        """Answers prompts as one batch, padded on the left; also counts the tokens written."""
+        """Answers prompts as one batch; also counts the tokens written."""
+        inputs = self._inputs(prompts)
+        out = self._model.generate(**inputs, max_new_tokens=self._max_tokens, do_sample=False)
+        new = out[:, inputs["input_ids"].shape[1] :]
+        pad = self._processor.tokenizer.pad_token_id
+        written = self._processor.batch_decode(new, skip_special_tokens=True)
+        return written, int((new != pad).sum())
+
+    @torch.inference_mode()
+    def score(self, prompts: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[float]:
+        """The first label's share of the labels' probability, as LamRA's inference takes it."""
+        tokenize = self._processor.tokenizer
+        ids = [tokenize(label, add_special_tokens=False)["input_ids"][0] for label in labels]
+        out = self._model.generate(
+            **self._inputs(prompts),
+            max_new_tokens=1,
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+        logits = out.logits[0][:, ids].float()  # (prompts, labels)
+        shares: list[float] = torch.softmax(logits, dim=-1)[:, 0].tolist()
+        return shares
+
+    def _inputs(self, prompts: Sequence[dict[str, Any]]) -> Any:
+        """One batch, padded on the left."""
         texts, pictures = [], []
         for prompt in prompts:
             texts.append(
@@ -54,18 +82,13 @@ class Model:
                 )
             )
             pictures += [_image(part["png"]) for part in prompt["parts"] if "png" in part]
-        inputs = self._processor(
+        return self._processor(
             text=texts,
             images=pictures or None,
             padding=True,
             padding_side="left",
             return_tensors="pt",
         )
-        out = self._model.generate(**inputs, max_new_tokens=self._max_tokens, do_sample=False)
-        new = out[:, inputs["input_ids"].shape[1] :]
-        pad = self._processor.tokenizer.pad_token_id
-        written = self._processor.batch_decode(new, skip_special_tokens=True)
-        return written, int((new != pad).sum())
 
 
 def main() -> None:
@@ -82,6 +105,10 @@ def main() -> None:
         prompts = asked["prompts"]
         batches = [prompts] if asked["batched"] else [[prompt] for prompt in prompts]
         start = time.perf_counter()
+        if "labels" in asked:
+            scores = [share for batch in batches for share in model.score(batch, asked["labels"])]
+            _say({"seconds": time.perf_counter() - start, "scores": scores})
+            continue
         answers = [model.answer(batch) for batch in batches]
         seconds = time.perf_counter() - start
         texts = [text for batch, _ in answers for text in batch]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import tables, throughput
+from benchmarks import rerank, tables, throughput
 from benchmarks.markdown import table
 from benchmarks.own_stack import copy_profile
 from benchmarks.workload import QUERIES, TURNS, long_dialogues, short_dialogues
@@ -38,6 +38,18 @@ SPEED = {
         "merged": True,
         "sides": dict.fromkeys((throughput.GATEWAY, throughput.BATCHED), SIDE),
         "times_faster_than": {throughput.BATCHED: RATIO},
+    },
+    "rerank": {
+        "candidates": 20,
+        "turns": 4,
+        "pictures": [6, 11],
+        "repeats": 2,
+        "merged": False,
+        "sides": dict.fromkeys(
+            (rerank.GATEWAY, rerank.BATCHED, rerank.SINGLE),
+            {"seconds": [0.25, 0.5], "median_s": 0.375, "most_apart": 0.0021},
+        ),
+        "times_faster_than": {rerank.SINGLE: RATIO},
     },
     "overhead": {
         "concurrency 1": {
@@ -112,6 +124,8 @@ def test_the_page_has_a_place_for_every_result(tmp_path) -> None:
     assert "19 of 20" in text
     assert "2.0 (1.5 to 2.5)" in text
     assert "960 MiB" in text
+    assert "0.0021" in text
+    assert "6 to 11 of them with pictures" in text
 
 
 def test_every_written_table_says_where_it_comes_from() -> None:
@@ -138,6 +152,15 @@ def test_long_dialogues_have_the_size_that_the_page_names() -> None:
         assert len(questions) == QUERIES
         assert len(questions[0].case.dialogue.utterances) == TURNS
         assert len(questions[0].case.dialogue.images) >= 3
+
+
+def test_what_is_reranked_are_fragments_of_one_dialogue_some_of_them_with_pictures() -> None:
+    for ranking in rerank.rankings("a-test", 3):
+        assert [len(turns) for turns in ranking.fragments] == [rerank.TURNS] * rerank.CANDIDATES
+        assert len({turns[0].id for turns in ranking.fragments}) == rerank.CANDIDATES
+        assert 0 < ranking.with_pictures < rerank.CANDIDATES
+        prompts = ranking.prompts("qwen2-vl")
+        assert all(ranking.query in prompt.user for prompt in prompts)
 
 
 def test_another_name_gives_other_dialogues_and_the_same_name_the_same() -> None:
