@@ -1,7 +1,13 @@
 """For every test."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no finding: bounds of time are tests of their own, and count the processor's.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--ingest", default="400", help="dialogues of the ingestion that is killed")
+    parser.addoption("--kills", default="4", help="kills while it runs")
