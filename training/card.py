@@ -45,7 +45,7 @@ MEASURED = {
     "embed": (
         "Share of the queries of `corpus-1` (test) with a fragment that answers them among the "
         "first k of all fragments, by these bf16 weights through transformers; `fused` is "
-        "reciprocal rank fusion of this adapter, the starter CLIP (texts, pictures) and BM25."
+        "reciprocal rank fusion of this adapter, the starter CLIP and BM25."
     ),
     "rank": (
         "The first 20 candidates of the starter `embed` for each query of `corpus-1` (test), in "
@@ -54,8 +54,8 @@ MEASURED = {
     ),
     "clip": (
         "Share of the queries of `corpus-1` (test) with a fragment that answers them among the "
-        "first k of all fragments: by what they say (96 tokens), by the nearest of their pictures, "
-        "and by reciprocal rank fusion of the two."
+        "first k of all fragments: by the sum of what they say and show, by what they say alone "
+        "(96 tokens), and by the nearest of their pictures alone."
     ),
 }
 MEASURED["split"] = MEASURED["fragment"]

@@ -36,6 +36,7 @@ WEIGHTS = "open_clip_model.safetensors"
 END, PAD = "<|im_end|>", "<|endoftext|>"
 PATCH = 14
 GREY_SHARE = 0.35  # of the pictures lose their colour, so that a thing is known by its shape
+PLAIN_SHARE = 0.3  # of the other pictures are named without it
 WORD_LENGTH = 0.3  # of the vectors that the text tower starts from
 DISTINCT_TRIES = 40
 
@@ -60,6 +61,23 @@ class Towers(nn.Module):
             return self.model.encode_text(ids, normalize=True)  # type: ignore[no-any-return]
         finally:
             tower.attn_mask = whole
+
+    def shown(self, batch: Sequence[Pair]) -> Tensor:
+        """(pairs, dimensions): the mean of each fragment's pictures, nothing where it has none.
+
+        Added to what a fragment says: a content's vector is that sum, as serving has it.
+        """
+        owners = [
+            number for number, pair in enumerate(batch) for turn in pair.turns if turn.picture
+        ]
+        specs = [turn.picture for pair in batch for turn in pair.turns if turn.picture]
+        width = self.model.visual.output_dim
+        total = torch.zeros(len(batch), width)
+        if not specs:
+            return total
+        seen = self.pictures(pixels(specs)).float()
+        total = total.index_add(0, torch.tensor(owners), seen)
+        return nn.functional.normalize(total, dim=-1)  # a row of zeros stays one
 
 
 def train(recipe: ClipRecipe) -> Path:
@@ -90,6 +108,8 @@ def train(recipe: ClipRecipe) -> Path:
                 told = [plain_text(pair) for pair in batch]
                 texts = cropped(tokenizer, [*asked, *told], recipe.context_tokens)
                 queries, fragments = towers.texts(texts).float().chunk(2)
+                fragments = fragments + towers.shown(batch)
+            fragments = nn.functional.normalize(fragments, dim=-1)
             clash = pairs.clashes(batch)
             contrast = pairs.contrast(queries, fragments, clash, 1 / scale)
             total = total + contrast
@@ -159,8 +179,11 @@ def _captioned(rng: random.Random, count: int) -> tuple[list[PictureSpec], list[
         taken.add(key)
         chosen.append((item, colour))
     specs = [PictureSpec(item, colour, rng.randrange(10**6)) for item, colour in chosen]
+    # Some of the coloured ones go without their colour too, else a bare name would mean grey.
+    coloured = [number >= greys and rng.random() >= PLAIN_SHARE for number in range(count)]
     captions = [
-        pairs.caption(spec, rng, coloured=number >= greys) for number, spec in enumerate(specs)
+        pairs.caption(spec, rng, coloured=is_coloured)
+        for spec, is_coloured in zip(specs, coloured, strict=True)
     ]
     return specs, captions
 

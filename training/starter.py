@@ -6,13 +6,16 @@ whole chain in little more than a minute, with models that have learnt nothing.
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from training import run
-from training.export import RECIPES, Plan, export
+from training.export import RECIPES, RETRIEVAL, Plan, export, export_retrieval
 from training.recipe import RUNS, file_hash
 
-STAGES = ("tokenizer", "vision", "alignment", "lines", "points", "base", "fragment", "split")
+STAGES = (
+    "tokenizer", "vision", "alignment", "lines", "points", "base", "fragment", "split", *RETRIEVAL,
+)  # fmt: skip
 DONE = "done.json"
 
 
@@ -41,9 +44,12 @@ def main() -> None:
     prefix = "smoke-" if chosen.smoke else ""
     train_all(RECIPES / "smoke" if chosen.smoke else RECIPES)
     out = chosen.out or (RUNS / "smoke-starter" if chosen.smoke else Path("starter"))
-    runs = {task: f"{prefix}{task}" for task in ("base", "fragment", "split")}
-    queries = 4 if chosen.smoke else 660
-    export(Plan(chosen.version, out, runs, queries, with_samples=not chosen.smoke))
+    runs = {task: f"{prefix}{task}" for task in ("base", "fragment", "split", *RETRIEVAL)}
+    plan = Plan(chosen.version, out, runs, 4 if chosen.smoke else 660)
+    if chosen.smoke:
+        plan = replace(plan, with_samples=False, split="validation")
+    export(plan)
+    export_retrieval(plan, RETRIEVAL)
 
 
 if __name__ == "__main__":

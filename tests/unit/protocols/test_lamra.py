@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from colloquy.contracts.content import ImagePart, TextPart, Utterance
 from colloquy.protocols import lamra
 from colloquy.protocols.lamra import Picture
 from colloquy.protocols.prompt import IMAGE, Malformed
@@ -158,3 +159,16 @@ def test_an_mbeir_id_does_not_reach_into_the_next_dataset() -> None:
         lamra.hashed_did("9:10000000")
     with pytest.raises(Malformed):
         lamra.unhashed_qid(-1)
+
+
+def test_a_fragment_is_its_turns_in_order_with_pictures_where_they_stand() -> None:
+    turns = [
+        Utterance(id=0, speaker="ann", content="look"),
+        Utterance(id=1, speaker="ben", content=[ImagePart.of("blob:a"), TextPart(text="nice")]),
+        Utterance(id=2, speaker="ann", content=[TextPart(text="this"), ImagePart.of("blob:b")]),
+    ]
+    assert lamra.fragment_content(turns) == [
+        "ann: look ben:", Picture("blob:a"), " nice ann: this", Picture("blob:b"),
+    ]  # fmt: skip
+    assert lamra.fragment_content(turns[2:]) == ["ann: this", Picture("blob:b")]
+    assert lamra.fragment_content([Utterance(speaker="ann", content="")]) == ["ann:"]
