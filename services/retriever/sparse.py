@@ -105,7 +105,9 @@ def _singular(word: str) -> str:
     return word
 
 
+@lru_cache(maxsize=1)
 def _load_segmenter() -> Any:
+    """The dictionary never changes, and holds 350,000 words: one is enough for a process."""
     with warnings.catch_warnings():
         # It imports `pkg_resources`, which says that it is old.
         warnings.simplefilter("ignore")

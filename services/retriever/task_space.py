@@ -47,17 +47,19 @@ class TaskEncoder:
         self._places = asyncio.Semaphore(max(1, places))
         self._waiting = 0
         self._known: Identity | None = None
+        self._asking = asyncio.Lock()
 
     @property
     def known(self) -> Identity | None:
         return self._known
 
     async def identity(self) -> Identity:
-        revision = self._model.name
-        if self._known is None or self._known.revision != revision:
-            probe = await self._model.embed(Inquiry("probe", {}), _PROBE)
-            self._known = Identity(revision, len(probe.vector))
-        return self._known
+        async with self._asking:
+            revision = self._model.name
+            if self._known is None or self._known.revision != revision:
+                probe = await self._model.embed(Inquiry("probe", {}), _PROBE)
+                self._known = Identity(revision, len(probe.vector))
+            return self._known
 
     def check(self) -> Check:
         """Whether it can be asked; why not is told by the checks of its engine."""

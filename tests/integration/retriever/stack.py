@@ -61,7 +61,7 @@ def open_collection(client: httpx.Client, *spaces: str, name: str = "c", **more:
     )
 
 
-def fragment(number: int, *contents: Any, speaker: str = "Ann", **fields: Any) -> Body:
+def fragment(which: int, *contents: Any, speaker: str = "Ann", **fields: Any) -> Body:
     """A record; each content is one turn's, a string or a list of parts."""
     turns = [
         {"id": place, "speaker": speaker, "content": content}
@@ -74,8 +74,8 @@ def fragment(number: int, *contents: Any, speaker: str = "Ann", **fields: Any) -
         for part in content
     )
     return {
-        "id": str(uuid.UUID(int=number)),
-        "dialogue_id": f"d{number}",
+        "id": str(uuid.UUID(int=which)),
+        "dialogue_id": f"d{which}",
         "number": 0,
         "revision": 1,
         "utterances": turns,
