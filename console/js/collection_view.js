@@ -189,15 +189,14 @@ export class CollectionView {
       yes: "Delete",
     });
     if (!sure) return;
+    this.reader.close();
+    this.table.fade(id);
     try {
-      const job = await this.api.deleteDialogue(this.name, id);
-      this.reader.close();
-      this.jobs.begin(job);
+      await this.api.deleteDialogue(this.name, id);
       announce(`Dialogue ${id} is deleted.`);
       this.notice();
     } catch (error) {
       const problem = asProblem(error);
-      this.reader.close();
       this.notice(problemCard(problem, { retry: () => this.askDelete(id) }));
       announce(`Error: ${problem.title}. ${problem.detail}`);
     }

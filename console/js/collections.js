@@ -96,6 +96,7 @@ export class Collections {
       typed: name,
     });
     if (!sure) return;
+    this.view.notice(make("p.working", { role: "status" }, make("span.spinner", { "aria-hidden": "true" }), "Dropping the collection…"));
     try {
       await this.api.dropCollection(name);
     } catch (error) {

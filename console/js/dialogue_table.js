@@ -72,12 +72,18 @@ export class DialogueTable {
     this.pager.hidden = this.cursors.length === 1 && !next;
   }
 
+  /** A row that is about to go. */
+  fade(id) {
+    const row = [...this.list.children].find((other) => other.dataset.id === id);
+    row?.classList.add("row-going");
+  }
+
   row({ id, turns, images, state, updated }) {
     const facts = [plural(turns, "turn"), images ? plural(images, "picture") : null].filter(Boolean).join(" · ");
     const when = new Date(updated);
     return make(
       "li.row",
-      {},
+      { data: { id } },
       make(
         "button.row-open",
         { type: "button", on: { click: () => this.open(id) } },

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -108,10 +108,9 @@ class CorpusDouble:
         names, after = _page(sorted(self.collections), limit, cursor)
         return CollectionList(collections=[self.get(name) for name in names], next=after)
 
-    def drop(self, name: str) -> Job:
+    def drop(self, name: str) -> None:
         self._collection(name)
         del self.collections[name]
-        return self._deletion(name)
 
     def _collection(self, name: str) -> _Collection:
         if name not in self.collections:
@@ -148,16 +147,9 @@ class CorpusDouble:
             request_id="req-of-a-dialogue",
         )
 
-    def delete(self, name: str, dialogue_id: str) -> Job:
+    def delete(self, name: str, dialogue_id: str) -> None:
         self._kept(name, dialogue_id)
         del self.collections[name].dialogues[dialogue_id]
-        return self._deletion(name)
-
-    def _deletion(self, name: str) -> Job:
-        job = self._job("delete", name, JobCounts(total=1, indexed=1), [])
-        job = job.model_copy(update={"state": "done"})
-        self._work[job.id] = _Work(job, [])
-        return job
 
     def _kept(self, name: str, dialogue_id: str) -> Kept:
         kept = self._collection(name).dialogues.get(dialogue_id)
@@ -180,7 +172,7 @@ class CorpusDouble:
             faults = [{"at": f"body/{one.item}/{one.at}", "why": one.why} for one in errors]
             raise Refused(422, "invalid-request", "Not valid", "No item can be taken.", faults)
         counts = JobCounts(total=len(good) + len(errors), failed=len(errors))
-        job = self._job("ingest", name, counts, errors[:100])
+        job = self._job(name, counts, errors[:100])
         for dialogue in good:
             self._keep(collection, dialogue, job.created)
         ids = [str(dialogue.id) for dialogue in good]
@@ -194,18 +186,12 @@ class CorpusDouble:
             self.work(job.id, len(ids))
         return accepted
 
-    def _job(
-        self,
-        kind: Literal["ingest", "delete"],
-        name: str,
-        counts: JobCounts,
-        errors: list[ItemError],
-    ) -> Job:
+    def _job(self, name: str, counts: JobCounts, errors: list[ItemError]) -> Job:
         number = next(self._numbers)
         now = START + timedelta(minutes=number)
         return Job(
             id=f"job-{number}",
-            kind=kind,
+            kind="ingest",
             collection=name,
             state="queued",
             counts=counts,
@@ -329,13 +315,16 @@ def _read(contract: type[Request], body: dict[str, Any]) -> Request:
     try:
         return contract.model_validate_json(json.dumps(body))
     except ValidationError as error:
-        faults = [
-            {"at": "/".join(("body", *map(str, one["loc"]))), "why": one["msg"]}
-            for one in error.errors()
-        ]
-        raise Refused(
-            422, "invalid-request", "The request is not valid", faults[0]["why"], faults
-        ) from None
+        faults = _faults_of(error)
+        title = "The request is not valid"
+        raise Refused(422, "invalid-request", title, faults[0]["why"], faults) from None
+
+
+def _faults_of(error: ValidationError) -> list[dict[str, str]]:
+    return [
+        {"at": "/".join(("body", *map(str, fault["loc"]))), "why": fault["msg"]}
+        for fault in error.errors()
+    ]
 
 
 def _page(names: list[str], limit: int, cursor: str | None) -> tuple[list[str], str | None]:

@@ -8,16 +8,13 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
-
-from pydantic import BaseModel
 
 from tests.doubles.page_corpus import CorpusDouble
-from tests.doubles.page_items import Refused
+from tests.doubles.page_replies import Reply, Stream, problem
+from tests.doubles.page_routes import answer_of, is_over_collections
 
 CONSOLE = Path(__file__).resolve().parents[3] / "console"
 POLICY = (
@@ -31,46 +28,6 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One answer; `hold` keeps the caller waiting until it is set."""
-
-    body: Any
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    hold: threading.Event | None = None
-
-
-@dataclass(frozen=True)
-class Stream:
-    """Server-sent events: a name, and a contract as its data."""
-
-    events: Iterator[tuple[str, BaseModel]]
-
-
-def _reply(contract: BaseModel, status: int = 200) -> Reply:
-    return Reply(contract.model_dump(mode="json", by_alias=True), status)
-
-
-def problem(status: int, slug: str, title: str, detail: str, **facts: Any) -> Reply:
-    """A problem+json; `retry_after` becomes the header."""
-    retry_after = facts.pop("retry_after", None)
-    return Reply(
-        {
-            "type": f"urn:colloquy:problem:{slug}",
-            "title": title,
-            "status": status,
-            "detail": detail,
-            "instance": "/v1/fragments/search",
-            "request_id": "req-of-a-problem",
-            **facts,
-        },
-        status,
-        {"content-type": "application/problem+json"}
-        | ({"retry-after": str(retry_after)} if retry_after is not None else {}),
-    )
 
 
 def found(utterance_ids: list[int], image_ids: list[int]) -> Reply:
@@ -186,64 +143,15 @@ class StandIn:
 
     def over_collections(
         self, method: str, target: str, body: bytes, headers: Any
-    ) -> "Reply | Stream | None":
+    ) -> Reply | Stream | None:
         """The part of the API that is about collections; None where it is about something else."""
-        parts = urlsplit(target)
-        steps = [unquote(step) for step in parts.path.strip("/").split("/")]
-        given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        if method == "POST" and parts.path == "/v1/fragments/search":
-            if "collection" not in json.loads(body):
-                return None
-        elif steps[:2] not in (["v1", "collections"], ["v1", "jobs"], ["v1", "images"]):
+        if not is_over_collections(method, target, body):
             return None
         if not self.admits(headers.get("authorization", "")):
             return problem(401, "unauthenticated", "A key is needed", "No key was sent.")
         if self.corpus_replies and method != "GET":
             return self.corpus_replies.popleft()
-        try:
-            return self._of_corpus(method, steps[1:], given, body, headers)
-        except Refused as refused:
-            return problem(
-                refused.status, refused.slug, refused.title, refused.detail, faults=refused.faults
-            )
-
-    def _of_corpus(
-        self, method: str, steps: list[str], given: dict[str, str], body: bytes, headers: Any
-    ) -> "Reply | Stream":
-        corpus = self.corpus
-        page = (int(given.get("limit", "20")), given.get("cursor"))
-        match (method, *steps):
-            case ("POST", "fragments", "search"):
-                return _reply(corpus.search(json.loads(body)))
-            case ("GET", "images", ref):
-                return Reply(base64.b64decode(corpus.blobs[ref].split(",")[1]))
-            case ("GET", "collections"):
-                return _reply(corpus.listed(*page))
-            case ("PUT", "collections", name):
-                return _reply(corpus.put(name, json.loads(body)))
-            case ("GET", "collections", name):
-                return _reply(corpus.get(name))
-            case ("DELETE", "collections", name):
-                return _reply(corpus.drop(name), 202)
-            case ("POST", "collections", name, "dialogues"):
-                key = headers.get("idempotency-key")
-                return _reply(corpus.ingest(name, body, headers.get("content-type"), key), 202)
-            case ("GET", "collections", name, "dialogues"):
-                return _reply(corpus.dialogues(name, *page))
-            case ("GET", "collections", name, "dialogues", one):
-                return _reply(corpus.dialogue(name, one))
-            case ("DELETE", "collections", name, "dialogues", one):
-                return _reply(corpus.delete(name, one), 202)
-            case ("GET", "jobs"):
-                return _reply(corpus.jobs(given.get("collection")))
-            case ("GET", "jobs", job):
-                return _reply(corpus.job(job))
-            case ("DELETE", "jobs", job):
-                return _reply(corpus.cancel(job))
-            case ("GET", "jobs", job, "events"):
-                corpus.job(job)
-                return Stream(corpus.events(job))
-        raise Refused(404, "not-found", "Not found", "There is nothing here.")
+        return answer_of(self.corpus, method, target, body, headers)
 
     def answer(self, path: str, body: dict[str, Any]) -> Reply:
         self.asked.append((path, body))
@@ -321,9 +229,11 @@ def _handler(gateway: StandIn) -> type[BaseHTTPRequestHandler]:
             policy = {"content-security-policy": POLICY, "cache-control": "no-cache"}
             for name, value in (headers | policy).items():
                 self.send_header(name, value)
-            self.send_header("content-length", str(len(data)))
+            if status != 204:
+                self.send_header("content-length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            if status != 204:
+                self.wfile.write(data)
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -7,9 +7,10 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
+from tests.doubles.page_replies import problem
 from tests.e2e.page.corpus_page import CorpusPage, dialogue, ndjson
 from tests.e2e.page.pages import Page
-from tests.e2e.page.stand_in import StandIn, problem
+from tests.e2e.page.stand_in import StandIn
 
 pytestmark = pytest.mark.browser
 

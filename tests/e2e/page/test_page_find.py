@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests.doubles.page_replies import problem
 from tests.e2e.page.pages import Page
-from tests.e2e.page.stand_in import StandIn, found, problem, split
+from tests.e2e.page.stand_in import StandIn, found, split
 
 pytestmark = pytest.mark.browser
 

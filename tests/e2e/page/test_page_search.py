@@ -3,9 +3,10 @@
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.doubles.page_replies import problem
 from tests.e2e.page.corpus_page import CorpusPage
 from tests.e2e.page.pages import Page
-from tests.e2e.page.stand_in import StandIn, picture, problem
+from tests.e2e.page.stand_in import StandIn, picture
 
 pytestmark = pytest.mark.browser
 
