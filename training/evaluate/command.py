@@ -17,12 +17,14 @@ from training.evaluate.stack import CONCURRENCY, StackFailed
 Result = Mapping[str, Any]
 
 
-def parser(module: str, description: str) -> argparse.ArgumentParser:
+def parser(module: str, description: str, *, splits: bool = True) -> argparse.ArgumentParser:
+    """The arguments that all evaluations have; `splits` where they are of our own held-out sets."""
     made = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     made.add_argument("--profile", help="of the running stack: a file or a name")
     made.add_argument("--url", help="of the gateway; from the profile if left out")
     made.add_argument("--key", help="an API key, where the stack has keys")
-    made.add_argument("--split", choices=("test", "validation"), default="test")
+    if splits:
+        made.add_argument("--split", choices=("test", "validation"), default="test")
     made.add_argument("--limit", type=positive, help="only the first so many")
     made.add_argument("--concurrency", type=positive, default=CONCURRENCY, help="at once")
     made.add_argument("--json", action="store_true", help="print JSON, not tables")

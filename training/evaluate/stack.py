@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from colloquy.cli.profiles import find_profile
-from colloquy.contracts.contract import Contract
 from colloquy.profile import Profile
 
 CONCURRENCY = 8
@@ -32,7 +32,7 @@ class Ask:
 
     name: str
     path: str
-    body: Contract
+    body: BaseModel
 
 
 @dataclass(frozen=True, slots=True)
