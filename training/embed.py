@@ -137,7 +137,7 @@ def train(recipe: EmbedRecipe) -> Path:
 
     def evaluate() -> dict[str, float]:
         # Imported here: the evaluator reads adapters with this module.
-        from training.evaluate import retrieval
+        from training.evaluate import retrieval_offline as retrieval
 
         reader.eval()
         with torch.autocast("cpu", torch.bfloat16):

@@ -27,7 +27,7 @@ from training.data import prompts, public
 from training.data.world import splits
 from training.data.world.corpus import CorpusSplit
 from training.data.world.dialogues import WorldDialogue
-from training.evaluate import retrieval
+from training.evaluate import retrieval_offline as retrieval
 from training.recipe import RUNS, file_hash
 
 BASE_FILES = (

@@ -16,7 +16,7 @@ from training.data.pairs import Query
 from training.data.world import splits
 from training.data.world.dialogues import Stretch, WorldDialogue
 from training.data.world.pictures import PictureSpec, png
-from training.evaluate import retrieval
+from training.evaluate import retrieval_offline as retrieval
 
 DIGITS = 5
 PICTURE = PictureSpec("cat", "blue", 7)

@@ -1,0 +1,265 @@
+"""Recall on the corpus by models alone, without services: embed, clip, BM25, fused, reranked.
+
+python -m training.evaluate.retrieval_offline --folder starter --split test
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from peft import PeftModel
+from torch import Tensor
+from torch.nn.functional import normalize
+from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
+
+from training import clip
+from training.data import lamra
+from training.data.pairs import Query
+from training.data.world import corpus
+from training.data.world.corpus import Corpus, CorpusSplit
+from training.data.world.dialogues import Turn
+from training.embed import Reader
+from training.evaluate import lexical
+from training.rank import Judge
+
+KS = (1, 5, 20)
+CHUNK = 240
+POOL = 20  # candidates that are reranked
+LISTED = 5
+GROUP = 10  # candidates judged in one row
+RRF_RANK = 60  # of reciprocal rank fusion, as published
+NOWHERE = -1.0  # score of a fragment that has no picture
+Scores = NDArray[np.float32]
+"""(queries, fragments), higher is nearer."""
+
+
+def turns_of(found: Corpus, number: int) -> tuple[Turn, ...]:
+    """The turns of fragment `number`."""
+    fragment = found.fragments[number]
+    turns = found.dialogues[fragment.dialogue].turns
+    return tuple(turns[turn] for turn in fragment.utterance_ids)
+
+
+def recalls(scores: Scores, golds: Sequence[Sequence[int]]) -> dict[str, float]:
+    """Share of queries that have any gold fragment among the first k, as LamRA measures it."""
+    order = np.argsort(-scores, axis=1, kind="stable")[:, : max(KS)]
+    hits = np.array([np.isin(row, list(gold)) for row, gold in zip(order, golds, strict=True)])
+    if not golds:
+        return {f"recall_at_{k}": 0.0 for k in KS}
+    return {f"recall_at_{k}": round(float(hits[:, :k].any(axis=1).mean()), 4) for k in KS}
+
+
+def fused(parts: Sequence[Scores]) -> Scores:
+    """Reciprocal rank fusion."""
+    total = np.zeros_like(parts[0])
+    for scores in parts:
+        order = np.argsort(-scores, axis=1, kind="stable")
+        ranks = np.empty_like(order)
+        np.put_along_axis(ranks, order, np.arange(1, scores.shape[1] + 1)[None], axis=1)
+        total += np.where(scores > NOWHERE, 1.0 / (RRF_RANK + ranks), 0.0).astype(np.float32)
+    return total
+
+
+# --- models -----------------------------------------------------------------------------------
+
+
+def load_reader(base: Path, adapter: Path) -> Reader:
+    """Published weights as they are served: bf16, adapter unmerged."""
+    model, processor = _served(base, adapter)
+    return Reader(model, processor).eval()
+
+
+def load_judge(base: Path, adapter: Path) -> Judge:
+    model, processor = _served(base, adapter)
+    return Judge(model, processor).eval()
+
+
+def _served(base: Path, adapter: Path) -> tuple[Any, Any]:
+    model = Qwen2VLForConditionalGeneration.from_pretrained(base, dtype=torch.bfloat16)
+    served = PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False)
+    return served, AutoProcessor.from_pretrained(base)
+
+
+@torch.no_grad()
+def embed_scores(reader: Reader, found: Corpus) -> Scores:
+    """Cosines of an embedding adapter."""
+    queries = [lamra.query_content(Query(query.text, query.facets)) for query in found.queries]
+    fragments = [
+        lamra.fragment_content(turns_of(found, number)) for number in range(len(found.fragments))
+    ]
+    asked, told = (
+        torch.cat(
+            [
+                reader.embed([lamra.embedding(content) for content in part[start : start + CHUNK]])
+                for start in range(0, len(part), CHUNK)
+            ]
+        )
+        for part in (queries, fragments)
+    )
+    return (asked.float() @ told.float().T).float().numpy()  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def clip_scores(folder: Path, found: Corpus) -> dict[str, Scores]:
+    """Cosines of queries with what fragments say, with the nearest of their pictures, and with
+    the sum of both, which is the one vector that serving keeps."""
+    # Through open_clip's doors alone, as serving loads it.
+    name = f"local-dir:{folder}"
+    model, _, _ = open_clip.create_model_and_transforms(name)
+    model.eval()
+    tokenizer = open_clip.get_tokenizer(name)
+
+    def texts(every: list[str]) -> Tensor:
+        parts = [every[start : start + CHUNK] for start in range(0, len(every), CHUNK)]
+        return torch.cat([model.encode_text(tokenizer(part), normalize=True) for part in parts])
+
+    asked = texts([query.text for query in found.queries])
+    fragments = [turns_of(found, number) for number in range(len(found.fragments))]
+    told = texts([" ".join(turn.text for turn in turns if turn.text) for turns in fragments])
+    shown = [(n, turn.picture) for n, turns in enumerate(fragments) for turn in turns]
+    pictures = [(number, spec) for number, spec in shown if spec]
+    seen = torch.cat(
+        [
+            model.encode_image(
+                clip.pixels([s for _, s in pictures[start : start + CHUNK]]), normalize=True
+            )
+            for start in range(0, len(pictures), CHUNK)
+        ]
+    )
+    near = (asked @ seen.T).numpy()
+    owners = torch.tensor([number for number, _ in pictures])
+    mean = torch.zeros_like(told).index_add(0, owners, seen)
+    # As serving joins what a content says and shows.
+    both = normalize(told + normalize(mean, dim=-1), dim=-1)
+    by_picture = np.full((len(found.queries), len(fragments)), NOWHERE, dtype=np.float32)
+    for column, (number, _) in enumerate(pictures):
+        by_picture[:, number] = np.maximum(by_picture[:, number], near[:, column])
+    return {
+        "both": (asked @ both.T).numpy(),
+        "text": (asked @ told.T).numpy(),
+        "picture": by_picture,
+    }
+
+
+def bm25_scores(found: Corpus) -> Scores:
+    from rank_bm25 import BM25Okapi
+
+    texts = [
+        lexical.words(" ".join(turn.text for turn in turns_of(found, number)))
+        for number in range(len(found.fragments))
+    ]
+    index = BM25Okapi(texts)
+    rows = [index.get_scores(lexical.words(query.text)) for query in found.queries]
+    return np.array(rows, dtype=np.float32)
+
+
+@torch.no_grad()
+def judged(judge: Judge, found: Corpus, scores: Scores, count: int = POOL) -> Scores:
+    """P(Yes) of each query's first `count` candidates; the others have -1."""
+    table = np.full_like(scores, -1.0)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    for row, (query, chosen) in enumerate(zip(found.queries, order.tolist(), strict=True)):
+        content = lamra.query_content(Query(query.text, query.facets))
+        for start in range(0, count, GROUP):
+            group = chosen[start : start + GROUP]
+            candidates = [lamra.fragment_content(turns_of(found, number)) for number in group]
+            table[row, group] = judge.p_yes(content, candidates).float().numpy()
+    return table
+
+
+# --- tables -----------------------------------------------------------------------------------
+
+
+def recalls_of(reader: Reader, split: CorpusSplit) -> dict[str, float]:
+    found = corpus.load_corpus(split)
+    return recalls(embed_scores(reader, found), [query.gold for query in found.queries])
+
+
+def reranked(scores: Scores, p_yes: Scores) -> Scores:
+    """The published sum of cosine and P(Yes) for the judged, ahead of all others."""
+    return np.where(p_yes >= 0, scores + p_yes + 2.0, scores).astype(np.float32)
+
+
+def accuracy(found: Corpus, scores: Scores, p_yes: Scores) -> float:
+    """Of P(Yes) at a half: each query's best gold candidate and its best wrong one, if judged."""
+    right = count = 0
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :POOL]
+    for row, query in enumerate(found.queries):
+        gold = [number for number in order[row] if number in query.gold]
+        wrong = [number for number in order[row] if number not in query.gold]
+        if gold and wrong:
+            right += int(p_yes[row, gold[0]] > 0.5) + int(p_yes[row, wrong[0]] <= 0.5)
+            count += 2
+    return right / max(1, count)
+
+
+def by_kind(scores: Scores, found: Corpus) -> dict[str, dict[str, float]]:
+    """Recall over all queries and over some kinds of them."""
+    own = [found.dialogues[fragment.dialogue].language for fragment in found.fragments]
+    kinds = {
+        "all": [True] * len(found.queries),
+        "picture": [query.answered_by == "picture" for query in found.queries],
+        "text": [query.answered_by == "text" for query in found.queries],
+        "novel": [query.novel for query in found.queries],
+        "foreign": [all(own[n] != q.language for n in q.gold) for q in found.queries],
+    }
+    table = {}
+    for kind, chosen in kinds.items():
+        rows = [row for row, is_kind in enumerate(chosen) if is_kind]
+        table[kind] = recalls(scores[rows], [found.queries[row].gold for row in rows])
+    return table
+
+
+def tables(
+    folder: Path, version: str, split: CorpusSplit, queries: int | None = None
+) -> dict[str, Any]:
+    """Every system's recall on a corpus, from published checkpoints.
+
+    Args:
+        queries: only the first so many.
+    """
+    found = corpus.load_corpus(split)
+    found = replace(found, queries=found.queries[:queries])
+    at = {task: folder / task / version for task in ("base", "embed", "rank", "clip")}
+    scores: dict[str, Scores] = {"bm25": bm25_scores(found)}
+    if at["clip"].exists():
+        near = clip_scores(at["clip"], found)
+        scores |= {"clip_text": near["text"], "clip_picture": near["picture"]}
+        scores["clip"] = near["both"]
+    if at["embed"].exists():
+        scores["embed"] = embed_scores(load_reader(at["base"], at["embed"]), found)
+    names = [name for name in ("embed", "clip", "bm25") if name in scores]
+    scores["fused"] = fused([scores[name] for name in names])
+    result: dict[str, Any] = {}
+    if at["rank"].exists() and "embed" in scores:
+        judge = load_judge(at["base"], at["rank"])
+        p_yes = judged(judge, found, scores["embed"])
+        scores["embed_reranked"] = reranked(scores["embed"], p_yes)
+        result["pointwise_accuracy"] = round(accuracy(found, scores["embed"], p_yes), 4)
+    table: Mapping[str, Any] = {name: by_kind(values, found) for name, values in scores.items()}
+    return result | dict(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path("starter"))
+    parser.add_argument("--version", default="1")
+    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    chosen = parser.parse_args()
+    measured = tables(chosen.folder, chosen.version, chosen.split)
+    show = partial(json.dumps, ensure_ascii=False)
+    for name, value in measured.items():
+        print(f"{name}: {show(value['all'] if isinstance(value, dict) else value)}")
+    print(show(measured))
+
+
+if __name__ == "__main__":
+    main()
