@@ -29,6 +29,7 @@ from colloquy.servicekit.problems import PROBLEM_MEDIA_TYPE, install_problem_han
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
 _OPEN_PATHS = frozenset({"/healthz"})
 _PROBLEM_RANGES = ("4XX", "5XX")
+_A_PROBLEM: dict[str, Any] = {"model": Problem, "description": "A problem"}
 _log = logging.getLogger(__name__)
 
 
@@ -70,9 +71,7 @@ def create_service(
         title=title,
         lifespan=None if lifespan is None else _reporting(lifespan),
         redirect_slashes=False,
-        responses={
-            kind: {"model": Problem, "description": "A problem"} for kind in _PROBLEM_RANGES
-        },
+        responses=dict.fromkeys(_PROBLEM_RANGES, _A_PROBLEM),
         middleware=[
             Middleware(NameRequest),
             Middleware(Observe, metrics=ServiceMetrics(registry, title)),
