@@ -51,7 +51,13 @@ class Reranking:
             check_model(request.model, (await self._reranker.tasks()).tasks)
         query, *candidates = await self._pictures.take_in_parts(tenant, contents)
         answer = await self._reranker.rerank(
-            Rerank(tenant=tenant, query=query, candidates=candidates, mode=request.mode)
+            Rerank(
+                tenant=tenant,
+                query=query,
+                candidates=candidates,
+                mode=request.mode,
+                instruction=request.instruction,
+            )
         )
         if len(answer.scores) != len(candidates):
             raise UpstreamFailed("the reranker did not answer every document")

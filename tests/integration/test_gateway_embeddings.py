@@ -354,6 +354,13 @@ def test_a_list_is_ranked_by_the_number_of_the_best(front: Front) -> None:
     assert answer["results"][0]["relevance_score"] == 0.8
 
 
+@pytest.mark.parametrize("instruction", [None, "", "Find a cake."])
+def test_a_ranking_may_bring_its_own_instruction(front: Front, instruction: str | None) -> None:
+    rank(front, instruction=instruction)
+
+    assert front.reranker.asked[0].instruction == instruction
+
+
 def test_a_list_too_long_is_refused(front: Front) -> None:
     reply = rank(front, mode="listwise", documents=["x"] * 11)
 
