@@ -13,6 +13,14 @@ from pydantic_core import PydanticUndefined
 from colloquy import profile
 from gateway.settings import Knobs, TenantQuota
 from services.generator.settings import Tuning
+from services.indexer.settings import Tuning as IndexerTuning
+from services.reranker.settings import Tuning as RerankerTuning
+from services.retriever.settings import Encoding
+from services.retriever.settings import Tuning as RetrieverTuning
+from services.retriever.sparse import Bm25Settings
+from services.retriever.vector_store_edge import EdgeTuning
+from services.retriever.vector_store_tuning import ServerTuning
+from services.retriever.vector_stores import StoreSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "profile.md"
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -21,14 +29,24 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`engines.<name>` with `runtime: openai`": profile.OpenAIEngine,
     "`engines.<name>.capabilities`": profile.Capabilities,
     "`tasks.<name>`": profile.Task,
+    "`spaces.<name>` with `kind: open_clip`": profile.ClipSpace,
+    "`spaces.<name>` with `kind: task`": profile.TaskSpace,
     "`media`": profile.Media,
     "`media.fetch`": profile.Fetch,
     "`endpoints.<service>`": profile.Endpoint,
     "`gateway`": Knobs,
     "`gateway.tenant`": TenantQuota,
     "`generator`": Tuning,
+    "`retriever`": RetrieverTuning,
+    "`retriever.store`": StoreSettings,
+    "`retriever.store.edge`": EdgeTuning,
+    "`retriever.store.server`": ServerTuning,
+    "`retriever.encoding`": Encoding,
+    "`retriever.bm25`": Bm25Settings,
+    "`reranker`": RerankerTuning,
+    "`indexer`": IndexerTuning,
 }
-ROW = re.compile(r"^\| `(?P<name>[a-z_]+)` \| (?P<default>[^|]+) \| (?P<about>.+) \|$")
+ROW = re.compile(r"^\| `(?P<name>[a-z_0-9]+)` \| (?P<default>[^|]+) \| (?P<about>.+) \|$")
 
 
 def _documented() -> dict[str, dict[str, tuple[str, str]]]:
