@@ -106,9 +106,10 @@ export class Api {
     return read(await this.send(path, { signal }));
   }
 
-  /** A picture that was uploaded before, by its `blob:` reference. */
-  async picture(reference) {
-    const response = await this.send(`v1/images/${encodeURIComponent(reference)}`, {}, false);
+  /** A picture that was uploaded before, by its `blob:` reference; `width` is one the gateway makes. */
+  async picture(reference, width = null) {
+    const query = parameters({ w: width });
+    const response = await this.send(`v1/images/${encodeURIComponent(reference)}${query && `?${query}`}`, {}, false);
     if (!response.ok) throw await problemOf(response);
     return URL.createObjectURL(await response.blob());
   }

@@ -7,7 +7,7 @@ import { CollectionView } from "./collection_view.js";
 import { curlOfFile } from "./curl.js";
 import { aboutProblem, callBox, problemCard, table } from "./panel.js";
 import { asProblem } from "./run.js";
-import { howToFill, skeletons } from "./search_states.js";
+import { howToFill, skeletons, unlisted } from "./search_states.js";
 import { NDJSON } from "./upload.js";
 
 export class Collections {
@@ -52,7 +52,7 @@ export class Collections {
 
   showProblem(problem) {
     this.view.leave();
-    this.root.replaceChildren(problemCard(problem, { retry: () => this.enter() }));
+    this.root.replaceChildren(unlisted(problem, () => this.enter()));
     this.panel.say("failed", problem.title, make("p.lead", {}, "The collections cannot be listed."), aboutProblem(problem));
     announce(`Error: ${problem.title}. ${problem.detail}`);
   }

@@ -130,6 +130,7 @@ class Page {
 
   chooseCollection(name) {
     this.corpus.choose(name);
+    this.tabs.search.reader.close({ quietly: true });
     this.tab.corpusChanged();
   }
 

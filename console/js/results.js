@@ -104,7 +104,7 @@ function frame(url, turn, pictures, lightbox) {
   button.type = "button";
   button.setAttribute("aria-label", `Picture in turn ${turn.id}, from ${turn.speaker}: open`);
   button.addEventListener("click", async () => {
-    const source = await button.source;
+    const source = await pictures.whole(url);
     if (source) lightbox.open([{ url: source, caption: `Turn ${turn.id} · ${turn.speaker}` }], 0);
   });
   return button;

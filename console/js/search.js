@@ -11,7 +11,7 @@ import { Reader } from "./reader.js";
 import { degradedNote, resultCards } from "./results.js";
 import { Run } from "./run.js";
 import { legend, meters, rankingOf } from "./scores.js";
-import { emptyCorpus, howToFill, nothingFound, skeletons, startHere } from "./search_states.js";
+import { emptyCorpus, howToFill, nothingFound, skeletons, startHere, unlisted } from "./search_states.js";
 import { SearchForm } from "./search_form.js";
 
 const PATH = "v1/fragments/search";
@@ -49,7 +49,8 @@ export class Search {
       this.state = { kind: "idle" };
       this.request = null;
     }
-    if (!this.reader.isOpen) this.show();
+    if (this.reader.isOpen) this.sayDialogue();
+    else this.show();
   }
 
   /** A picture is searched by; anything else is meant for a collection. */
@@ -114,7 +115,7 @@ export class Search {
   showNoCorpus() {
     const { problem } = this.corpus;
     if (problem) {
-      this.results.replaceChildren(problemCard(problem, { retry: () => this.enter() }));
+      this.results.replaceChildren(unlisted(problem, () => this.enter()));
       this.panel.say("failed", problem.title, make("p.lead", {}, "The collections cannot be listed."), aboutProblem(problem));
       announce(`Error: ${problem.title}. ${problem.detail}`);
     } else {
@@ -186,13 +187,22 @@ export class Search {
 
   /** The whole dialogue, with the fragment lit where it stands. */
   async openDialogue(fragment) {
+    this.fragment = fragment;
+    this.panel.idle("The whole dialogue.");
+    const stored = await this.reader.open(this.request.collection, fragment.dialogue_id);
+    if (!stored) return;
+    const { turnIds, imageIds, toReveal } = foundIn([fragment], stored.dialogue);
+    this.reader.light(turnIds, imageIds, toReveal);
+    if (this.active) announce(`Dialogue ${fragment.dialogue_id}, ${this.sayDialogue()} lit.`);
+  }
+
+  sayDialogue() {
+    const { fragment } = this;
+    const { stored } = this.reader;
+    if (!stored) return this.panel.idle("The whole dialogue.");
     const { collection } = this.request;
     const rerank = rankingOf(this.state.answer, this.request.rerank);
-    this.panel.idle("The whole dialogue.");
-    const stored = await this.reader.open(collection, fragment.dialogue_id);
-    if (!stored || !this.active) return;
-    const { turnIds, imageIds, hits, toReveal } = foundIn([fragment], stored.dialogue);
-    this.reader.light(turnIds, imageIds, toReveal);
+    const { turnIds, imageIds, hits } = foundIn([fragment], stored.dialogue);
     const jump = (id) => {
       this.panel.unfold(false);
       this.reader.conversation.jump(id);
@@ -210,6 +220,6 @@ export class Search {
       callBox(() => curlOfGet(path), () => curlOfGet(path)),
     );
     this.panel.unfold(false);
-    announce(`Dialogue ${fragment.dialogue_id}, ${count} lit.`);
+    return count;
   }
 }

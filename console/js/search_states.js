@@ -3,7 +3,7 @@
 import { collectionPath } from "./api.js";
 import { curlOfFile, curlOfPut } from "./curl.js";
 import { icon, make, plural } from "./dom.js";
-import { callBox } from "./panel.js";
+import { callBox, problemCard } from "./panel.js";
 import { NDJSON } from "./upload.js";
 
 const EXAMPLE = '{"id": "d-1", "utterances": [{"speaker": "Ana", "content": "We should book the cabin."}, …]}';
@@ -50,6 +50,18 @@ export function nothingFound(collection, { unfiltered, unrefined }) {
       unfiltered ? make("button.button", { type: "button", on: { click: unfiltered } }, "Search without filters") : null,
       unrefined ? make("button.button", { type: "button", on: { click: unrefined } }, "Search without refining") : null,
     ),
+  );
+}
+
+/** Why the collections cannot be listed: a failure, or an installation that has none. */
+export function unlisted(problem, retry) {
+  if (problem.slug !== "unsupported") return problemCard(problem, { retry });
+  return make(
+    "div.empty",
+    {},
+    make("span.empty-sign", {}, icon("stack")),
+    make("h2.empty-title", {}, "This installation has no collections"),
+    make("p", {}, "Its profile has no index. Find and Topics work on one dialogue at a time, without any."),
   );
 }
 

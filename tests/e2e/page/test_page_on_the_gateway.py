@@ -135,3 +135,16 @@ def test_with_keys_the_page_asks_for_one(
     page.wait_for("found")
 
     assert page.lit == [0]
+
+
+def test_an_installation_without_an_index_says_so_calmly(
+    open_page: Callable[[str], Page], running: RunningGateway
+) -> None:
+    page = open_page(running.url + "/")
+
+    page.tab("search")
+    page.until(lambda: "has no collections" in page.text("#results"), "search says it")
+    page.tab("collections")
+    page.until(lambda: "has no collections" in page.text("#collections-body"), "so does the other")
+
+    assert not page.all("main .card-problem")
