@@ -99,7 +99,9 @@ async def opened(settings: Settings, metrics: Metrics) -> AsyncIterator[dict[str
             "embeddings": Embeddings(retriever, pictures),
             "reranking": Reranking(reranker, pictures),
             "indexer": indexer,
-            "ingestion": None if indexer is None else Ingestion(indexer, pictures, settings),
+            "ingestion": None
+            if indexer is None
+            else Ingestion(indexer, pictures, metrics, settings),
             "models": Models(generator, retriever, reranker),
             "health": Health(pictures, behind),
         }

@@ -33,7 +33,13 @@ class Health:
             self._pictures.checks(),
             *(_ask(name, service) for name, service in self._services.items()),
         )
-        checks = [check for part in (own, *behind) for check in part]
+        checks = list(own)
+        for name, part in zip(self._services, behind, strict=True):
+            taken = {check.name for check in checks}
+            for check in part:
+                # Several services have a part of one name: then it is said whose it is.
+                shown = f"{name} {check.name}" if check.name in taken else check.name
+                checks.append(check.model_copy(update={"name": shown}))
         return Readiness(ready=all(check.ready for check in checks), checks=checks)
 
 

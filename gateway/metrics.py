@@ -1,6 +1,6 @@
 """What the gateway measures beyond what every service does."""
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from colloquy.media.metrics import MediaMetrics
 from colloquy.servicekit.metrics import COUNTS, SECONDS, CallMetrics
@@ -15,6 +15,18 @@ class Metrics:
             "One step of a pipeline.",
             ["step"],
             buckets=SECONDS,
+            registry=registry,
+        )
+        self.degraded = Counter(
+            "gateway_degraded_total",
+            "Searches in collections that left something out, by what.",
+            ["what"],
+            registry=registry,
+        )
+        self.ingested_items = Counter(
+            "gateway_ingested_items_total",
+            "Items of acknowledged ingestions, `accepted` or `failed`.",
+            ["outcome"],
             registry=registry,
         )
         self.dialogue_turns = Histogram(

@@ -22,6 +22,9 @@ class TenantQuota(_Section):
     max_running: int = Field(
         default=64, gt=0, description="Requests under way at once; more get 429."
     )
+    max_ingests: int = Field(
+        default=4, gt=0, description="Ingestions received at a time; more get 429."
+    )
 
 
 class Knobs(_Section):
@@ -65,7 +68,7 @@ class Knobs(_Section):
         default=256 * 2**20, gt=0, description="Of the body of one ingestion; it lies on disk."
     )
     max_ingests: int = Field(
-        default=4, gt=0, description="Ingestions that are received at a time; more get 503."
+        default=8, gt=0, description="Ingestions received at a time, of all tenants; more get 503."
     )
     ingest_timeout_ms: int = Field(
         default=1_800_000, gt=0, description="From the first byte of an ingestion to its 202."

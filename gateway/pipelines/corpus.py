@@ -40,7 +40,7 @@ RETRIEVED_WITHOUT = "retrieve-"
 """What `degraded` may say, beside what the services behind say of themselves."""
 
 # What is kept of the time for putting the answer together.
-_ENDING_S = 0.05
+_ENDING_S = 0.1
 _ENDING_SHARE = 0.1
 # Of the time, where nothing is known yet: a ranking leaves so much to refining.
 _REFINE_SHARE = 0.3
@@ -130,6 +130,8 @@ class Corpus:
                 kept = await self._refined(query, ranked[:refined], request.top_k, notes)
         else:
             kept = [steps.whole(one) for one in ranked[: request.top_k]]
+        for name in notes.degraded:
+            self._metrics.degraded.labels(name).inc()
         found = steps.merged(kept) if request.merge else steps.apart(kept)
         return FragmentSearchResponse(
             fragments=found[: request.top_k],

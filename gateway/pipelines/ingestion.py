@@ -6,8 +6,9 @@ is on the indexer's disk. An item that is wrong is reported and the others go on
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -27,9 +28,11 @@ from colloquy.servicekit.problems import (
     Overloaded,
     ServiceError,
     TooLarge,
+    TooManyRequests,
 )
 from gateway.indexer import Indexer
 from gateway.items import RawItem, Split
+from gateway.metrics import Metrics
 from gateway.pictures import Pictures
 from gateway.settings import Settings
 from gateway.spool import Spool, spooled
@@ -37,6 +40,7 @@ from gateway.spool import Spool, spooled
 _BATCH_ITEMS = 64
 _BATCH_BYTES = 2 * 2**20
 _AT_ONCE = 8
+_RETRY_AFTER_S = 5
 _DOTS = frozenset({".", ".."})
 
 
@@ -67,12 +71,17 @@ class _Progress:
 class Ingestion:
     """Receives dialogues for collections."""
 
-    def __init__(self, indexer: Indexer, pictures: Pictures, settings: Settings) -> None:
+    def __init__(
+        self, indexer: Indexer, pictures: Pictures, metrics: Metrics, settings: Settings
+    ) -> None:
         self._indexer = indexer
         self._pictures = pictures
+        self._metrics = metrics
         self._folder = settings.spool_dir
         self._max_item_bytes = settings.max_body_bytes
-        self._places = settings.max_ingests
+        self._max_running = settings.max_ingests
+        self._max_of_tenant = settings.tenant.max_ingests
+        self._running: Counter[str] = Counter()
 
     async def take(self, target: Target, receive: Receive, split: Split) -> Accepted:
         """Receives a body of items and hands it over; answers when all of it is on disk.
@@ -86,19 +95,12 @@ class Ingestion:
         """
         ref = CollectionRef(tenant=target.tenant, collection=target.collection)
         await self._indexer.collection(ref)  # better told before the body is sent
-        async with self._place(), spooled(receive, self._folder) as spool:
-            await asyncio.to_thread(_look, spool, split, self._max_item_bytes)
-            progress = _Progress()
-            items = split(spool.file, self._max_item_bytes)
-            while batch := await asyncio.to_thread(_next_batch, items):
-                before = await self._hand_over(target, spool, batch, progress)
-                if before is not None:
-                    return _accepted(before)
-            if progress.job is None:
-                raise _nothing_right(progress.errors)
-            await self._tell(target, progress, [])
-            sealed = await self._indexer.seal_job(SealJob(tenant=target.tenant, job=progress.job))
-            return _accepted(sealed)
+        with self._place(target.tenant):
+            async with spooled(receive, self._folder) as spool:
+                accepted = await self._take(target, spool, split)
+        self._metrics.ingested_items.labels("accepted").inc(accepted.accepted)
+        self._metrics.ingested_items.labels("failed").inc(accepted.failed)
+        return accepted
 
     async def append(
         self, target: Target, dialogue_id: str, turns: Append, sha256: str
@@ -123,6 +125,20 @@ class Ingestion:
             )
         )
         return _accepted(opened)
+
+    async def _take(self, target: Target, spool: Spool, split: Split) -> Accepted:
+        await asyncio.to_thread(_look, spool, split, self._max_item_bytes)
+        progress = _Progress()
+        items = split(spool.file, self._max_item_bytes)
+        while batch := await asyncio.to_thread(_next_batch, items):
+            before = await self._hand_over(target, spool, batch, progress)
+            if before is not None:
+                return _accepted(before)
+        if progress.job is None:
+            raise _nothing_right(progress.errors)
+        await self._tell(target, progress, [])
+        sealed = await self._indexer.seal_job(SealJob(tenant=target.tenant, job=progress.job))
+        return _accepted(sealed)
 
     async def _hand_over(
         self, target: Target, spool: Spool, batch: list[RawItem], progress: _Progress
@@ -172,20 +188,25 @@ class Ingestion:
                 raise  # ours to mend: nothing is wrong with the item
             return _item_error(raw, dialogue.id, error.faults or [], error.detail or error.title)
 
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """One of the places for bodies on the disk.
+    @contextmanager
+    def _place(self, tenant: str) -> Iterator[None]:
+        """One of the places for bodies on the disk: a body may take long to arrive.
 
         Raises:
-            Overloaded: they are all taken.
+            TooManyRequests: the tenant has no more. Overloaded: they are all taken.
         """
-        if self._places == 0:
-            raise Overloaded("too many ingestions are being received", retry_after_s=5)
-        self._places -= 1
+        if self._running[tenant] >= self._max_of_tenant:
+            raise TooManyRequests(
+                f"at most {self._max_of_tenant} ingestions may be sent at once",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        if self._running.total() >= self._max_running:
+            raise Overloaded("too many ingestions are being received", retry_after_s=_RETRY_AFTER_S)
+        self._running[tenant] += 1
         try:
             yield
         finally:
-            self._places += 1
+            self._running[tenant] -= 1
 
 
 def _look(spool: Spool, split: Split, max_item_bytes: int) -> None:

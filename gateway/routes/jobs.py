@@ -11,7 +11,7 @@ from colloquy.contracts.fragments import Name
 from colloquy.contracts.indexing import JobRef, ListJobs
 from colloquy.servicekit.context import request_id
 from colloquy.servicekit.deadlines import start_deadline
-from colloquy.servicekit.problems import Malformed, NotFound
+from colloquy.servicekit.problems import Conflict, Malformed, NotFound
 from gateway.describe import COMMON, problems
 from gateway.pipelines.progress import progress_of
 from gateway.problems import Unsupported
@@ -69,10 +69,18 @@ async def events(id: Id, tenant: GivenTenant, indexer: GivenIndexer) -> Streamin
     again."""
     told = progress_of(indexer, JobRef(tenant=tenant, job=id))
     first = await anext(told)  # before the status line, so a job that is not there is a 404
-    return StreamingResponse(_with_first(first, told), media_type="text/event-stream")
+    return StreamingResponse(
+        _with_first(first, told),
+        media_type="text/event-stream",
+        headers={"x-accel-buffering": "no"},  # proxies pass events on as they come
+    )
 
 
-@router.delete("/v1/jobs/{id}", summary="Cancel a job", responses=_MISSING)
+@router.delete(
+    "/v1/jobs/{id}",
+    summary="Cancel a job",
+    responses=problems(*COMMON, Malformed, Unsupported, NotFound, Conflict),
+)
 async def cancel(
     id: Id, tenant: GivenTenant, indexer: GivenIndexer, settings: GivenSettings
 ) -> Job:

@@ -219,7 +219,10 @@ def indexer_app(double: IndexerDouble, hop_secret: str) -> FastAPI:
     @router.get("/readyz")
     async def ready(response: Response) -> Readiness:
         response.status_code = 200 if double.ready else 503
-        return Readiness(ready=double.ready, checks=[Check(name="ledger", ready=double.ready)])
+        return Readiness(
+            ready=double.ready,
+            checks=[Check(name=name, ready=double.ready) for name in ("ledger", "blobs")],
+        )
 
     return service("indexer", router, hop_secret)
 

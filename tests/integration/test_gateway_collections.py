@@ -484,6 +484,7 @@ def test_readiness_names_every_service_behind(front: Front) -> None:
         "engine rank": False,
         "indexer": True,
         "ledger": True,
+        "indexer blobs": True,
     }
 
 
