@@ -39,8 +39,14 @@ export class Corpus {
     this.next = next;
     // One that stands on a later page of the list is still there.
     if (chosen && next && !this.collection) this.collections.push(chosen);
-    if (!this.collection) this.name = this.collections[0]?.name ?? null;
+    if (!this.collection) this.name = this.first();
     this.show();
+    this.reveal();
+  }
+
+  /** The first that has something to find, else the first. */
+  first() {
+    return (this.collections.find(({ dialogues }) => dialogues) ?? this.collections[0])?.name ?? null;
   }
 
   async more() {
@@ -61,7 +67,7 @@ export class Corpus {
 
   forget(name) {
     this.collections = this.collections.filter((other) => other.name !== name);
-    if (this.name === name) this.name = this.collections[0]?.name ?? null;
+    if (this.name === name) this.name = this.first();
     this.show();
   }
 
@@ -69,6 +75,12 @@ export class Corpus {
     this.name = name;
     this.creating = false;
     this.show();
+    this.reveal();
+  }
+
+  /** Where the list is a strip, the chosen one may be out of sight. */
+  reveal() {
+    this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   show() {

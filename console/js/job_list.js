@@ -22,7 +22,7 @@ export class JobList {
     this.controller = null;
     this.list = make("div.job-list");
     this.earlier = make("div.job-list");
-    this.rest = make("details.earlier", { hidden: true }, make("summary", {}, "Earlier"), this.earlier);
+    this.rest = make("details.earlier", { hidden: true }, make("summary", {}, "Earlier jobs"), this.earlier);
     this.notice = make("div", { role: "alert" });
   }
 
@@ -53,7 +53,8 @@ export class JobList {
 
   add(job, place) {
     const card = this.card(job);
-    const old = isOver(job) && (place >= RECENT || PASSING.has(job.kind));
+    const told = job.state === "done" && !job.counts.failed; // nothing is left to say about it
+    const old = isOver(job) && (told || place >= RECENT || PASSING.has(job.kind));
     (old ? this.earlier : this.list).append(card.root);
     this.rest.hidden = !this.earlier.children.length;
     if (!isOver(job)) this.watch(job.id);

@@ -79,6 +79,10 @@ class CorpusPage:
             f"a job says {words}, and not {self.jobs}",
         )
 
+    def press(self, label: str) -> None:
+        """The button of a job that says so."""
+        self.page.all(".job button")[self.page.texts(".job button").index(label)].click()
+
     @property
     def stored(self) -> list[str]:
         return self.page.texts(".row-id")
@@ -87,8 +91,7 @@ class CorpusPage:
         self.page.until(lambda: self.stored == list(names), f"{names} are listed")
 
     def open_stored(self, name: str) -> None:
-        [row] = [row for row in self.page.all(".row-open") if name in row.text]
-        row.click()
+        self.page.all(".row-open")[self.stored.index(name)].click()
         self.page.until(lambda: self.page.all("#collections-pane .turn"), "it is read")
 
     def confirm(self, typed: str = "") -> None:

@@ -67,8 +67,7 @@ def test_the_same_file_again_is_known_by_its_content(
 
     corpus.drop_file(ndjson(TWO), "renamed.ndjson")
     corpus.until_job_says("renamed.ndjson", "nothing was sent twice")
-    [again] = [button for button in page.all(".job button") if button.text == "Take it in again"]
-    again.click()
+    corpus.press("Take it in again")
     page.until(lambda: len(gateway.corpus.jobs("family").jobs) == 2, "it is taken in again")
 
     first, second, third = [key for _, key in gateway.corpus.received]
