@@ -1,4 +1,4 @@
-"""Copying a shard: its files are large on paper and mostly holes."""
+"""Copying a shard, whose files are large on paper and mostly holes; bringing one to the disk."""
 
 import os
 from pathlib import Path
@@ -32,6 +32,20 @@ def sync_tree(folder: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def sync_log(shard: Path) -> None:
+    """The log of `shard` reaches the disk, and with it every write that was done.
+
+    Another process has the log in its memory; the kernel knows what it changed there. A shard that
+    is gone was replaced by one that has the writes.
+    """
+    for _ in range(_TRIES):
+        try:
+            return sync_tree(shard / "wal")
+        except FileNotFoundError:  # a file was renamed meanwhile
+            continue
+    return None
 
 
 def _copy_folder(source: Path, target: Path) -> None:

@@ -14,6 +14,7 @@ from services.retriever.edge_processes import start
 from services.retriever.edge_wire import LENGTH, Message, decode, encode
 
 _START_WITHIN_S: Final = 30.0
+_END_WITHIN_S: Final = 10.0
 # A caller waits for a worker that is just being started, but not for one that cannot be.
 _PATIENCE_S: Final = 2.0
 _PAUSES_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
@@ -44,6 +45,13 @@ class Channel:
 
     def send(self, message: Message) -> None:
         self.writer.write(encode(message))
+
+    async def end(self) -> None:
+        """Lets the process finish what it does, and puts an end to it if that takes long."""
+        self.writer.write_eof()
+        waiting = asyncio.ensure_future(asyncio.to_thread(self.process.wait))
+        await asyncio.wait([waiting], timeout=_END_WITHIN_S)
+        await self.kill()
 
     async def kill(self) -> None:
         """Ends the process whatever it does, and leaves no zombie."""
@@ -108,7 +116,7 @@ class Worker:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         if self._channel is not None:
-            await self._channel.kill()
+            await self._channel.end()
         self._lost()
 
     @property

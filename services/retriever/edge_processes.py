@@ -28,7 +28,7 @@ def start(module: str, arguments: Sequence[str]) -> tuple[subprocess.Popen[bytes
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             cwd=_CHECKOUT,
-            env={},  # ours carries secrets
+            env={"OPENBLAS_NUM_THREADS": "1"},  # ours carries secrets
             start_new_session=True,  # Ctrl-C is the retriever's to handle
         )
     ours.setblocking(False)

@@ -2,13 +2,15 @@
 
 It is started by the retriever, which alone talks to it, and ends with it: at the end of the socket,
 or killed by the kernel when the retriever dies. Nothing has to be put in order then, since every
-write that was answered is in the shard's log.
+write that was answered is in the shard's log. Flushing, which shortens the log, takes a moment: it
+is done when nobody asks for anything, or when the log becomes long.
 
-python -m services.retriever.edge_worker SOCKET_FD PARENT_PID ROOT MAX_OPEN FLUSH
+python -m services.retriever.edge_worker SOCKET_FD PARENT_PID ROOT MAX_OPEN
 """
 
 import fcntl
 import os
+import select
 import socket
 import sys
 import time
@@ -22,23 +24,22 @@ import qdrant_edge as edge
 
 from services.retriever import edge_shard
 from services.retriever.edge_processes import end_with
-from services.retriever.edge_wire import LENGTH, Message, decode, encode, read_frame
+from services.retriever.edge_wire import LENGTH, Message, decode, encode
 
 LOCK: Final = "worker.lock"
 _LOCK_WITHIN_S: Final = 15.0
+_IDLE_S: Final = 0.5
+# What an opening after a crash has to do again: some seconds at most.
+_MAX_UNFLUSHED_POINTS: Final = 10_000
 
 
 class Shards:
-    """Open shards by folder; the one that was not asked for longest is closed for another.
+    """Open shards by folder; the one that was not asked for longest is closed for another."""
 
-    Args:
-        flush: each write reaches the disk before it is answered.
-    """
-
-    def __init__(self, root: Path, max_open: int, *, flush: bool) -> None:
+    def __init__(self, root: Path, max_open: int) -> None:
         self._root = root
         self._max_open = max_open
-        self._flush = flush
+        self._unflushed: dict[str, int] = {}
         self._open: OrderedDict[str, edge.EdgeShard] = OrderedDict()
         self._journals: dict[str, BinaryIO] = {}
 
@@ -68,10 +69,25 @@ class Shards:
     def _write(self, folder: str, message: Message, frame: bytes) -> Message:
         shard = self._shard(folder)
         gone = edge_shard.apply_write(shard, message)
-        if self._flush:
-            shard.flush()
         self._note(folder, frame)
+        written = self._unflushed.get(folder, 0) + gone + len(message.head.get("ids", ()))
+        self._unflushed[folder] = written
+        if written > _MAX_UNFLUSHED_POINTS:
+            self.flush_one(folder)
         return Message({"deleted": gone, **edge_shard.state(shard)})
+
+    @property
+    def unflushed(self) -> list[str]:
+        """Folders whose logs hold more than they need to."""
+        return list(self._unflushed)
+
+    def flush_one(self, folder: str) -> None:
+        self._unflushed.pop(folder, None)
+        self._open[folder].flush()
+
+    def close(self) -> None:
+        for folder in list(self._open):
+            self._close(folder)
 
     def _note(self, folder: str, frame: bytes) -> None:
         journal = self._journals.get(folder)
@@ -106,9 +122,10 @@ class Shards:
 
     def _close(self, folder: str) -> None:
         self._end_journal(folder)
+        self._unflushed.pop(folder, None)
         shard = self._open.pop(folder, None)
         if shard is not None:
-            shard.close()
+            shard.close()  # flushes
 
     def _shard(self, folder: str) -> edge.EdgeShard:
         shard = self._open.get(folder)
@@ -121,7 +138,7 @@ class Shards:
     def _make_room(self) -> None:
         idle = [folder for folder in self._open if folder not in self._journals]
         for folder in idle[: max(0, len(self._open) - self._max_open + 1)]:
-            self._open.pop(folder).close()
+            self._close(folder)
 
 
 _READS: Mapping[str, Callable[[edge.EdgeShard, Message], Message]] = {
@@ -132,16 +149,38 @@ _READS: Mapping[str, Callable[[edge.EdgeShard, Message], Message]] = {
 
 
 def serve(channel: socket.socket, shards: Shards) -> None:
-    """Answers until the other side is gone."""
-    requests = channel.makefile("rb")
-    while (frame := read_frame(requests)) is not None:
+    """Answers until the other side is gone; flushes one shard after another while it is silent."""
+    while True:
+        for folder in shards.unflushed:
+            if select.select([channel], [], [], _IDLE_S)[0]:
+                break
+            shards.flush_one(folder)
+        frame = receive(channel)
+        if frame is None:
+            return
         message = decode(frame)
-        identity = message.head["id"]
         try:
             reply = shards.handle(message, frame)
         except Exception as error:  # noqa: BLE001 - the library raises bare `Exception`
             reply = Message({"error": f"{type(error).__name__}: {error}"})
-        channel.sendall(encode(Message({**reply.head, "id": identity}, reply.arrays)))
+        channel.sendall(encode(Message({**reply.head, "id": message.head["id"]}, reply.arrays)))
+
+
+def receive(channel: socket.socket) -> bytes | None:
+    """The next frame, without its length; None when the other side is gone."""
+    length = _exactly(channel, LENGTH.size)
+    return None if length is None else _exactly(channel, *LENGTH.unpack(length))
+
+
+def _exactly(channel: socket.socket, count: int) -> bytes | None:
+    data = bytearray(count)
+    view = memoryview(data)
+    while len(view):
+        got = channel.recv_into(view)
+        if got == 0:
+            return None
+        view = view[got:]
+    return bytes(data)
 
 
 def wait_for_lock(path: Path) -> BinaryIO:
@@ -164,12 +203,14 @@ def wait_for_lock(path: Path) -> BinaryIO:
 
 
 def main() -> None:
-    descriptor, parent, root, max_open, flush = sys.argv[1:]
+    descriptor, parent, root, max_open = sys.argv[1:]
     end_with(int(parent))
     channel = socket.socket(fileno=int(descriptor))
     with wait_for_lock(Path(root) / LOCK):
         channel.sendall(encode(Message({"id": 0, "ready": os.getpid()})))
-        serve(channel, Shards(Path(root), int(max_open), flush=flush == "1"))
+        shards = Shards(Path(root), int(max_open))
+        serve(channel, shards)
+        shards.close()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from colloquy.sections import Section
 from colloquy.servicekit.problems import ServiceError, Unavailable
 from services.retriever.domain import Hit, Key, Point, Schema, SparseVector, Vector, Where
 from services.retriever.edge_catalogue import Catalogue, Entry, Generation, new_folder
+from services.retriever.edge_copy import sync_log
 from services.retriever.edge_optimising import Optimising
 from services.retriever.edge_process import Worker
 from services.retriever.edge_replies import hits_of, points_of
@@ -71,10 +72,10 @@ class EdgeTuning(Section):
     max_open_collections: int = Field(
         default=32, gt=0, description="Open at once; opening one takes some tens of milliseconds."
     )
-    flush_writes: bool = Field(
+    sync_writes: bool = Field(
         default=True,
         description="A write is on the disk before it is answered, and survives a power cut; "
-        "false is faster and survives the death of any process.",
+        "without, it survives the death of any process.",
     )
 
 
@@ -90,8 +91,7 @@ class EdgeStore:
         self._root = folder.resolve()
         self._tuning = tuning or EdgeTuning()
         self._catalogue = Catalogue(self._root)
-        flush = "1" if self._tuning.flush_writes else "0"
-        limits = [str(self._tuning.max_open_collections), flush]
+        limits = [str(self._tuning.max_open_collections)]
         self._worker = Worker(MODULE, [str(self._root), *limits])
         self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._optimising = Optimising(self._root, self._catalogue, self._worker, self._changing)
@@ -193,15 +193,17 @@ class EdgeStore:
             }
             arrays = [*batch.vectors.values(), batch.starts, batch.terms, batch.weights]
             reply = await self._worker.ask(lambda: Message(head, arrays))
+        await self._sync(generation)
         if generation.unindexed(reply.head) > self._tuning.optimise_above_points:
             self._optimise_in_background(key)
 
     async def delete(self, key: Key, where: Where) -> int:
         async with self._changing(key):
+            generation = self._catalogue.generation(key)
             if selects_nothing(where):
-                self._catalogue.generation(key)
                 return 0
             reply = await self._ask(key, do="delete", where=conditions(key.tenant, where))
+        await self._sync(generation)
         deleted: int = reply.head["deleted"]
         return deleted
 
@@ -297,6 +299,11 @@ class EdgeStore:
             return Message({**head, "folder": self._catalogue.generation(key).folder}, arrays)
 
         return await self._worker.ask(build)
+
+    async def _sync(self, generation: Generation) -> None:
+        """In a thread, while the worker goes on: a disk may take its time."""
+        if self._tuning.sync_writes:
+            await asyncio.to_thread(sync_log, self._root / generation.folder)
 
     async def _retire(self, entry: Entry, old: Generation | None) -> None:
         """Makes `entry` the truth, and removes what it no longer has, `old`."""

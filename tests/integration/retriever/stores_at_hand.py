@@ -1,6 +1,5 @@
 """Vector stores to try, and points to put into them."""
 
-import warnings
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+import pytest
 from qdrant_client import AsyncQdrantClient
 
 from services.retriever.domain import (
@@ -31,6 +31,10 @@ SCHEMA = Schema(
 KEY = Key("acme", "talks")
 STAGED = Key("acme", "talks", staged=True)
 EVERYTHING = Where()
+HAS_NO_INDEXES = [
+    pytest.mark.filterwarnings(f"ignore:{words}:UserWarning")
+    for words in ("Payload indexes have no effect", "Local mode performs exact")
+]
 
 
 @asynccontextmanager
@@ -41,15 +45,12 @@ async def edge_store(folder: Path, **tuning: Any) -> AsyncIterator[EdgeStore]:
 
 @asynccontextmanager
 async def server_store() -> AsyncIterator[ServerStore]:
-    """Over the client's in-process form, which has no indexes and says so."""
+    """Over the client's in-process form; its tests are marked `HAS_NO_INDEXES`."""
     client = AsyncQdrantClient(":memory:")
-    with warnings.catch_warnings():
-        for words in ("Payload indexes have no effect", "Local mode performs exact"):
-            warnings.filterwarnings("ignore", words, UserWarning)
-        try:
-            yield ServerStore(client)
-        finally:
-            await client.close()
+    try:
+        yield ServerStore(client)
+    finally:
+        await client.close()
 
 
 def identity(number: int) -> UUID:

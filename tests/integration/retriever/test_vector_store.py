@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 from colloquy.servicekit.problems import CollectionMissing
 from services.retriever.domain import (
@@ -22,6 +22,7 @@ from services.retriever.domain import (
 from services.retriever.vector_store import VectorStore
 from tests.integration.retriever.stores_at_hand import (
     EVERYTHING,
+    HAS_NO_INDEXES,
     KEY,
     SCHEMA,
     STAGED,
@@ -34,17 +35,34 @@ from tests.integration.retriever.stores_at_hand import (
     terms,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.asyncio(loop_scope="module"),
+    *HAS_NO_INDEXES,
+]
+TENANTS = ("acme", "acme2", "other")
 
 
-@pytest.fixture(params=["edge", "server"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[VectorStore]:
-    opened = edge_store(tmp_path) if request.param == "edge" else server_store()
-    async with opened as store:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["edge", "server"])
+async def stores(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[VectorStore]:
+    folder = tmp_path_factory.mktemp("vectors")
+    async with edge_store(folder) if request.param == "edge" else server_store() as store:
         yield store
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def store(stores: VectorStore) -> VectorStore:
+    """Without any collection."""
+    for tenant in TENANTS:
+        for name in {"talks", "only-staged", *await stores.collections(tenant)}:
+            await stores.drop(Key(tenant, name))
+            await stores.drop(Key(tenant, name, staged=True))
+    return stores
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def talks(store: VectorStore) -> VectorStore:
     """With the collection open and empty."""
     await store.open(KEY, SCHEMA)
