@@ -157,7 +157,7 @@ class Tally:
 
 async def measure(sides: Sides, repeats: int) -> dict[str, Any]:
     ways = sides.by_name()
-    for ranking in rankings("rerank/warm-up", 2):
+    for ranking in rankings("rerank/warm-up", 1):
         for score in ways.values():
             await score(ranking)
     tallies = {name: Tally() for name in ways}

@@ -39,7 +39,8 @@ class Reranked(Contract):
     scores: of each candidate in the order given, in [0, 1]; null where none was given in time.
         Pointwise: P(Yes). Listwise: the probability of its number; of more candidates than one
         list holds, only the first ones are listed.
-    degraded: `rerank-partial` when the deadline left candidates without a score.
+    degraded: `rerank-partial` when the deadline left candidates without a score;
+        `candidate-trimmed` when one was longer than the model's context, or had more pictures.
     """
 
     scores: list[float | None]
