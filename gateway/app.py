@@ -25,6 +25,8 @@ from gateway.pipelines.corpus import Corpus
 from gateway.pipelines.embeddings import Embeddings
 from gateway.pipelines.fragments import Fragments
 from gateway.pipelines.ingestion import Ingestion
+from gateway.pipelines.ranking import Ranking
+from gateway.pipelines.refining import Refining
 from gateway.pipelines.reranking import Reranking
 from gateway.reranker import open_reranker
 from gateway.retriever import open_retriever
@@ -84,6 +86,9 @@ async def opened(settings: Settings, metrics: Metrics) -> AsyncIterator[dict[str
         open_reranker(settings, metrics) as reranker,
         open_indexer(settings, metrics) as indexer,
     ):
+        pace = Pace()
+        ranking = Ranking(reranker, pace, settings.rerank_weight)
+        refining = Refining(generator, pace, settings.refine_at_once)
         behind = {
             "generator": generator,
             "retriever": retriever,
@@ -95,7 +100,7 @@ async def opened(settings: Settings, metrics: Metrics) -> AsyncIterator[dict[str
             "admission": Admission(keys, settings),
             "pictures": pictures,
             "fragments": Fragments(generator, pictures, metrics, max_turns=settings.max_turns),
-            "corpus": Corpus(retriever, reranker, generator, pictures, metrics, settings, Pace()),
+            "corpus": Corpus(retriever, ranking, refining, pictures, metrics, settings),
             "embeddings": Embeddings(retriever, pictures),
             "reranking": Reranking(reranker, pictures),
             "indexer": indexer,

@@ -1,0 +1,82 @@
+"""Refining candidates of a search by F2RVLM, as far as the time allows."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from colloquy.contracts.generation import FragmentTask
+from colloquy.servicekit.deadlines import start_deadline
+from colloquy.servicekit.problems import DeadlineExceeded, ServiceError
+from gateway.generator import Generator
+from gateway.pace import Pace
+from gateway.pipelines import candidates as steps
+from gateway.pipelines.asked import NOT_REFINED, Notes, Query
+from gateway.pipelines.candidates import Kept, Ranked
+
+_STEP = "refine"
+
+
+class Refining:
+    """Args:
+    pace: shared by all searches.
+    at_once: candidates of one search that are read at a time.
+    """
+
+    def __init__(self, generator: Generator, pace: Pace, at_once: int) -> None:
+        self._generator = generator
+        self._pace = pace
+        self._at_once = at_once
+
+    def expect_s(self, count: int) -> float:
+        """Seconds that reading so many candidates will hardly exceed; 0 where nothing is known."""
+        rounds = -(-count // self._at_once)
+        return self._pace.expect_s(_STEP) * rounds
+
+    async def refine(
+        self, query: Query, ranked: Sequence[Ranked], top_k: int, within_s: float, notes: Notes
+    ) -> list[Kept]:
+        """What F2RVLM names in each candidate.
+
+        One that it did not read, because it failed or the time was up, stays as it is, if it is
+        among the `top_k` that would be given without refining.
+        """
+        # The published prompt has no place for a picture, so a query without text cannot be put.
+        if query.text is None or self.expect_s(len(ranked)) > within_s:
+            notes.degrade(NOT_REFINED)
+            return [steps.whole(one) for one in ranked[:top_k]]
+        room = asyncio.Semaphore(self._at_once)
+        ends_s = time.monotonic() + within_s
+
+        async def read(one: Ranked) -> Kept | None:
+            async with room:
+                return await self._read(query, one, ends_s - time.monotonic(), notes)
+
+        read_all = await asyncio.gather(*(read(one) for one in ranked))
+        kept = []
+        for place, (one, answer) in enumerate(zip(ranked, read_all, strict=True)):
+            if answer is not None:
+                kept.append(answer)
+            elif place < top_k:
+                kept.append(steps.whole(one))
+        return kept
+
+    async def _read(self, query: Query, one: Ranked, within_s: float, notes: Notes) -> Kept | None:
+        """What F2RVLM names in one candidate; None when it fails or the time is up."""
+        assert query.text is not None
+        task = FragmentTask(
+            tenant=query.tenant, dialogue=steps.as_dialogue(one.fragment), query=query.text
+        )
+        began_s = time.monotonic()
+        try:
+            async with start_deadline(max(0.0, within_s) * 1_000):
+                answer = await self._generator.fragment(task)
+            kept = steps.named(one, answer)
+        except ServiceError as error:
+            notes.degrade(NOT_REFINED)
+            if isinstance(error, DeadlineExceeded) and within_s > 0:
+                self._pace.note(_STEP, within_s)  # it takes so long at least
+            return None
+        self._pace.note(_STEP, time.monotonic() - began_s)
+        notes.models["fragment"] = answer.model
+        notes.degrade(*answer.degraded)
+        return kept
