@@ -87,7 +87,7 @@ async def open_indexer(settings: Settings, metrics: Metrics) -> AsyncIterator[In
         collections = KeepCollections(
             database, points, Spaces(retriever, settings.spaces), letting_go
         )
-        run_jobs = RunJobs(database, points, letting_go, owner, worker.wake)
+        run_jobs = RunJobs(database, points, letting_go, owner, tuning.lease_s, worker.wake)
         sweep = Sweep(database, run_jobs, letting_go, collections, tuning, metrics)
         async with _running(worker, sweep):
             yield Indexer(

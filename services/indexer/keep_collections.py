@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from colloquy.contracts.collections import Collection, CollectionList
 from colloquy.contracts.indexing import ListCollections, PutCollection
-from colloquy.contracts.retrieval import CollectionRef, Done, SpaceState
+from colloquy.contracts.retrieval import CollectionRef, Done
 from colloquy.media.failures import at_place
 from colloquy.servicekit.problems import CollectionMissing, Conflict, Malformed
 from services.indexer.ledger import collections as ledger
@@ -56,14 +56,14 @@ class KeepCollections:
             CollectionMissing: there is none.
         """
         found = await self.database.read(lambda db: ledger.describe(db, ledger.open_shelf(db, ref)))
-        return found.model_copy(update={"spaces": await self._current(found.spaces)})
+        return found.model_copy(update={"spaces": await self.spaces.marked(found.spaces)})
 
     async def list_page(self, asked: ListCollections) -> CollectionList:
         shelves, following = await self.database.read(
             lambda db: ledger.list_shelves(db, asked.tenant, asked.limit, asked.cursor)
         )
         current = [
-            replace(shelf, spaces=tuple(await self._current(list(shelf.spaces))))
+            replace(shelf, spaces=tuple(await self.spaces.marked(shelf.spaces)))
             for shelf in shelves
         ]
         told = await self.database.read(lambda db: [ledger.describe(db, s) for s in current])
@@ -103,15 +103,6 @@ class KeepCollections:
             if name in wanted[:place]:
                 raise at_place(Malformed, f"body/spaces/{place}", "it is named twice")
         return wanted
-
-    async def _current(self, spaces: list[SpaceState]) -> list[SpaceState]:
-        models = await self.spaces.models()
-        return [
-            space.model_copy(
-                update={"current": models.get(space.name, space.revision) == space.revision}
-            )
-            for space in spaces
-        ]
 
 
 def _compare(asked: PutCollection, shelf: Shelf) -> None:

@@ -16,7 +16,6 @@ from services.indexer.ledger.schema import items
 from services.indexer.letting_go import LettingGo
 from services.indexer.points import Points, Target
 
-_STEP_S = 600.0
 _LOOK_AGAIN_S = 0.25
 _AFTER_FAILURE_S = 2.0
 Step = Callable[[Run], Awaitable[bool]]
@@ -31,11 +30,12 @@ class RunJobs:
     points: Points
     letting_go: LettingGo
     owner: str
+    lease_s: float
     wake: Callable[[], None]
 
     async def __call__(self) -> bool:
         """Does the next step of some job; false when none has one to do."""
-        run = await self.database.write(lambda db: take_run(db, self.owner, _STEP_S))
+        run = await self.database.write(lambda db: take_run(db, self.owner, self.lease_s))
         if run is None:
             return False
         wait_s = 0.0

@@ -36,7 +36,13 @@ from colloquy.contracts.retrieval import (
     UpsertFragments,
 )
 from colloquy.servicekit.app import create_service
-from colloquy.servicekit.problems import CollectionMissing, Conflict, Malformed, ServiceError
+from colloquy.servicekit.problems import (
+    CollectionMissing,
+    Conflict,
+    Malformed,
+    ServiceError,
+    Unavailable,
+)
 from colloquy.servicekit.serving import serve
 
 Key = tuple[str, str, bool]
@@ -60,6 +66,7 @@ class RetrieverDouble:
         models: the revision of each space of the installation.
         failure: raised instead of answering.
         refuses: why a fragment cannot be embedded; None where it can.
+        is_away_for: upserts that are answered as if the service were away.
         delay_s: of an upsert, before it is stored.
         upserted: how often each fragment was stored, by collection.
         calls: fragments in each call.
@@ -68,6 +75,7 @@ class RetrieverDouble:
     models: dict[str, str] = field(default_factory=lambda: {"clip": "clip@1"})
     failure: ServiceError | None = None
     refuses: Callable[[FragmentRecord], str | None] = lambda record: None
+    is_away_for: Callable[[UpsertFragments], bool] = lambda body: False
     delay_s: float = 0.0
     held: dict[Key, Held] = field(default_factory=dict)
     upserted: Counter[tuple[Key, UUID]] = field(default_factory=Counter)
@@ -111,6 +119,8 @@ class RetrieverDouble:
 
     async def upsert(self, body: UpsertFragments) -> Upserted:
         held = self.find(body)
+        if self.is_away_for(body):
+            raise Unavailable
         if len({record.id for record in body.fragments}) != len(body.fragments):
             raise Malformed("a fragment is sent twice")
         if any(self.models.get(name) != revision for name, revision in held.spaces.items()):

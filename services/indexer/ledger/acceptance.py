@@ -208,6 +208,7 @@ def _receiving(db: Connection, asked: JobRef | AddItems) -> None:
 def _failed(error: ItemError) -> dict[str, Any]:
     return {
         "position": error.item,
+        "line": error.line,
         "dialogue_id": error.dialogue_id.replace("\0", "") if error.dialogue_id else None,
         "state": "failed",
         "at": error.at,

@@ -167,7 +167,7 @@ def prune(db: Connection, older_than_s: float, limit: int = 100) -> int:
 
 def _told(db: Connection, row: Row[Any]) -> Job:
     errors = db.execute(
-        select(items.c.position, items.c.dialogue_id, items.c.at, items.c.why)
+        select(items.c.position, items.c.line, items.c.dialogue_id, items.c.at, items.c.why)
         .where(items.c.job == row.id, items.c.state == "failed")
         .order_by(items.c.position, items.c.id)
         .limit(ERRORS_SHOWN)
@@ -180,7 +180,13 @@ def _told(db: Connection, row: Row[Any]) -> Job:
         state=row.state,
         counts=counts,
         errors=[
-            ItemError(item=e.position, dialogue_id=e.dialogue_id, at=e.at or "", why=e.why or "")
+            ItemError(
+                item=e.position,
+                line=e.line,
+                dialogue_id=e.dialogue_id,
+                at=e.at or "",
+                why=e.why or "",
+            )
             for e in errors
         ],
         receipt=json.loads(row.receipt) if row.receipt and row.state in FINAL else None,

@@ -99,6 +99,7 @@ def renew(db: Connection, owner: str, lease_s: float) -> float:
         .where(items.c.lease_owner == owner, items.c.state == "running")
         .values(lease_until=until)
     )
+    db.execute(update(jobs).where(jobs.c.lease_owner == owner).values(lease_until=until))
     return until
 
 
@@ -109,13 +110,17 @@ def give_back(db: Connection, owner: str) -> int:
         .where(items.c.lease_owner == owner, items.c.state == "running")
         .values(state="queued", lease_owner=None, lease_until=None)
     )
+    db.execute(
+        update(jobs).where(jobs.c.lease_owner == owner).values(lease_owner=None, lease_until=None)
+    )
     return given_back.rowcount
 
 
-def holders(db: Connection) -> list[str]:
-    """Everybody who holds something."""
+def holders(db: Connection) -> set[str]:
+    """Everybody who holds an item or a step of a job."""
     held = items.c.state == "running", items.c.lease_owner.is_not(None)
-    return list(db.scalars(select(items.c.lease_owner).where(*held).distinct()))
+    stepping = select(jobs.c.lease_owner).where(jobs.c.lease_owner.is_not(None))
+    return {*db.scalars(select(items.c.lease_owner).where(*held)), *db.scalars(stepping)}
 
 
 def complete(db: Connection, owner: str, outcomes: Sequence[Outcome]) -> Completed:

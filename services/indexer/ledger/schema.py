@@ -81,6 +81,7 @@ items = Table(
     Column("collection", String(128), nullable=False),
     Column("job", String(40)),  # null: the ledger's own work
     Column("position", Integer),
+    Column("line", Integer),
     Column("dialogue_id", String(256)),
     Column("action", String(16), nullable=False),
     Column("state", String(16), nullable=False),
