@@ -15,15 +15,15 @@ const REFRESH_MS = 1000;
 const RELIST_MS = 4000;
 
 export class CollectionView {
-  /** @param {{dropped: () => void, changed: (collection: object) => void}} actions */
-  constructor(pane, page, { dropped, changed }) {
-    Object.assign(this, { page, api: page.api, corpus: page.corpus, panel: page.panel, confirm: page.confirm, changed });
+  /** @param {{dropped: () => void, counted: (collection: object) => void, closed: () => void}} actions */
+  constructor(pane, page, { dropped, counted, closed }) {
+    Object.assign(this, { page, api: page.api, corpus: page.corpus, panel: page.panel, confirm: page.confirm, counted });
     this.name = null;
     this.relisted = Number.NEGATIVE_INFINITY;
     this.build(dropped);
     this.jobs = new JobList(this.jobsRoot, page.api, { moved: (job) => this.moved(job) });
     this.table = new DialogueTable(this.tableRoot, page.api, { open: (id) => this.openDialogue(id), remove: (id) => this.askDelete(id) });
-    this.reader = new Reader(pane, page, { back: "Dialogues", closed: () => this.changed(this.corpus.collection) });
+    this.reader = new Reader(pane, page, { back: "Dialogues", closed });
   }
 
   build(dropped) {
@@ -141,7 +141,7 @@ export class CollectionView {
       const fresh = await this.corpus.refresh(name);
       if (name !== this.name) return;
       this.count(fresh);
-      this.changed(fresh);
+      this.counted(fresh);
     } catch {
       // Only the counts are old now; the next step of the job asks again.
     }

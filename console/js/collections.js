@@ -18,7 +18,8 @@ export class Collections {
     this.form = new CollectionForm({ create: (name, spec, files) => this.create(name, spec, files) });
     this.view = new CollectionView(byId("collections-pane"), page, {
       dropped: () => this.askDrop(),
-      changed: (collection) => this.sayAbout(collection),
+      counted: (collection) => this.counted(collection),
+      closed: () => this.sayAbout(this.corpus.collection),
     });
   }
 
@@ -111,8 +112,14 @@ export class Collections {
     return null;
   }
 
+  /** Counts change often and stand elsewhere: what is open in the panel stays open meanwhile. */
+  counted(collection) {
+    if (aboutOf(collection) !== this.said) this.sayAbout(collection);
+  }
+
   sayAbout(collection) {
     if (!this.active || this.view.isReading) return;
+    this.said = aboutOf(collection);
     const { name, spaces, retention_days: days, created } = collection;
     const old = spaces.filter(({ current }) => !current);
     const path = `${collectionPath(name)}/dialogues`;
@@ -131,4 +138,8 @@ export class Collections {
       callBox(() => call, () => call),
     );
   }
+}
+
+function aboutOf({ name, spaces, retention_days: days, created }) {
+  return JSON.stringify([name, spaces, days, created]);
 }

@@ -1,6 +1,6 @@
 // The collections that there are, which one is chosen, and their list at the side.
 
-import { byId, icon, make, plural } from "./dom.js";
+import { announce, byId, icon, make, plural } from "./dom.js";
 import { asProblem } from "./run.js";
 
 export class Corpus {
@@ -50,7 +50,10 @@ export class Corpus {
   }
 
   async more() {
-    const { collections, next } = await this.api.collections(this.next);
+    const { collections, next } = await this.api.collections(this.next).catch((error) => {
+      announce(`Error: ${asProblem(error).title}.`);
+      return { collections: [], next: this.next }; // the button stays, for another try
+    });
     const known = new Set(collections.map(({ name }) => name));
     this.take({ collections: [...this.collections.filter(({ name }) => !known.has(name)), ...collections], next });
   }

@@ -38,6 +38,7 @@ export class Search {
 
   leave() {
     this.active = false;
+    this.scrolled = this.results.scrollTop; // hidden, it would be forgotten
   }
 
   /** What was found belongs to the collection it was found in. */
@@ -47,10 +48,10 @@ export class Search {
       this.reader.close({ quietly: true });
       this.collection = this.corpus.name;
       this.state = { kind: "idle" };
-      this.request = null;
+      this.request = this.shown = null;
     }
     if (this.reader.isOpen) this.sayDialogue();
-    else this.show();
+    else this.back();
   }
 
   /** A picture is searched by; anything else is meant for a collection. */
@@ -127,8 +128,12 @@ export class Search {
 
   /** From a dialogue: the cards stand as they were left, if they are still those of the answer. */
   back() {
-    if (this.state.answer && this.state.answer === this.shown) this.sayAnswer(this.state.answer, this.state.tookMs);
-    else this.show();
+    const { answer, tookMs } = this.state;
+    if (!answer || answer !== this.shown) return this.show();
+    this.sayAnswer(answer, tookMs);
+    if (this.scrolled) this.results.scrollTop = this.scrolled;
+    this.scrolled = 0;
+    return null;
   }
 
   showAnswer(answer, tookMs) {

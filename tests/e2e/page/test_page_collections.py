@@ -28,6 +28,9 @@ def test_a_dropped_file_is_followed_until_it_is_searchable(
     corpus.until_job_says("chats.ndjson", "waiting", "0 of 4 indexed", "2 failed")
     gateway.corpus.work(gateway.corpus.unfinished(), 1)
     corpus.until_job_says("indexing", "1 of 4 indexed", "about 2 s left")
+    page.one(".call summary").click()
+    page.until(lambda: "1 pending" in page.text("#collections .rail-facts"), "it is counted")
+    assert page.one(".call").get_attribute("open") is not None
     gateway.corpus.work(gateway.corpus.unfinished(), 1)
     corpus.until_job_says("done", "2 of 4 indexed")
 

@@ -128,6 +128,9 @@ def test_a_fragment_lights_up_in_its_dialogue_and_the_way_leads_back(
     page.until(lambda: searching.lit == ["the cake for grandma", "with walnuts"], "it is lit")
     assert len(page.all("#search-pane .turn")) == 5
     assert "2 turns" in page.panel
+    page.tab("collections")
+    page.tab("search")
+    page.until(lambda: "2 turns" in page.panel, "it is still read")
     page.one("#search-pane .reader-back").click()
 
     assert searching.titles == ["cake", "cabin"]
