@@ -29,10 +29,17 @@ _NEVER_SWEPT_S = 2 * 3_600
 
 
 class Pictures:
-    def __init__(self, intake: Intake, blobs: BlobStore, decoder: DecodePool) -> None:
+    """Args:
+    max_images: that the intake takes at once.
+    """
+
+    def __init__(
+        self, intake: Intake, blobs: BlobStore, decoder: DecodePool, max_images: int
+    ) -> None:
         self._intake = intake
         self._blobs = blobs
         self._decoder = decoder
+        self._max_images = max_images
         self._fitter = Fitter(blobs, decoder)
 
     async def take_in(self, tenant: str, dialogue: Dialogue, at: str) -> Dialogue:
@@ -54,10 +61,16 @@ class Pictures:
     async def take_in_whole(self, tenant: str, dialogue: Dialogue, at: str) -> Dialogue:
         """The dialogue as it is kept: every picture a blob reference, everything else as it came.
 
+        A kept dialogue may show more pictures than a request that a model must answer.
+
         Raises:
             ServiceError: as `take_in`.
         """
-        refs = await self._refs(tenant, _sources(dialogue, at))
+        listed = list(_sources(dialogue, at))
+        taken: list[str] = []
+        for start in range(0, len(listed), self._max_images):
+            taken += await self._refs(tenant, listed[start : start + self._max_images])
+        refs = iter(taken)
         turns = [
             turn.model_copy(update={"content": _referring(turn.content, refs)})
             for turn in dialogue.utterances
@@ -145,7 +158,7 @@ async def open_pictures(settings: Settings, metrics: Metrics) -> AsyncIterator[P
             stack.push_async_callback(fetcher.close)
         await stack.enter_async_context(swept(blobs, limits.unowned_ttl_s))
         intake = Intake(limits, blobs, decoder, fetcher=fetcher, metrics=metrics.media)
-        yield Pictures(intake, blobs, decoder)
+        yield Pictures(intake, blobs, decoder, limits.max_images)
 
 
 def as_caller_knows(given: Utterance, stored: Utterance) -> Utterance:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
 from starlette.types import Receive
 
 from colloquy.contracts.collections import MAX_ITEMS, Accepted, Append, ItemError
@@ -19,12 +18,9 @@ from colloquy.contracts.content import UNNUMBERED, Dialogue
 from colloquy.contracts.indexing import AddItems, AppendTurns, Item, OpenedJob, OpenJob, SealJob
 from colloquy.contracts.problem import Fault
 from colloquy.contracts.retrieval import CollectionRef
-from colloquy.servicekit.bodies import parse_json
 from colloquy.servicekit.context import request_id
-from colloquy.servicekit.faults import faults_of
 from colloquy.servicekit.problems import (
     Malformed,
-    MalformedJson,
     Overloaded,
     ServiceError,
     TooLarge,
@@ -34,6 +30,7 @@ from gateway.indexer import Indexer
 from gateway.items import RawItem, Split
 from gateway.metrics import Metrics
 from gateway.pictures import Pictures
+from gateway.pipelines.reading import item_error, nothing_right, read_all
 from gateway.settings import Settings
 from gateway.spool import Spool, spooled
 
@@ -41,7 +38,6 @@ _BATCH_ITEMS = 64
 _BATCH_BYTES = 2 * 2**20
 _AT_ONCE = 8
 _RETRY_AFTER_S = 5
-_DOTS = frozenset({".", ".."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +131,7 @@ class Ingestion:
             if before is not None:
                 return _accepted(before)
         if progress.job is None:
-            raise _nothing_right(progress.errors)
+            raise nothing_right(progress.errors)
         await self._tell(target, progress, [])
         sealed = await self._indexer.seal_job(SealJob(tenant=target.tenant, job=progress.job))
         return _accepted(sealed)
@@ -144,7 +140,7 @@ class Ingestion:
         self, target: Target, spool: Spool, batch: list[RawItem], progress: _Progress
     ) -> OpenedJob | None:
         """Takes in a batch and gives it to the indexer; something when it had it all already."""
-        read = await asyncio.to_thread(_read_all, batch, progress.ids)
+        read = await asyncio.to_thread(read_all, batch, progress.ids)
         room = asyncio.Semaphore(_AT_ONCE)
 
         async def take_in(one: Dialogue | ItemError, raw: RawItem) -> Dialogue | ItemError:
@@ -186,7 +182,7 @@ class Ingestion:
         except ServiceError as error:
             if error.status >= 500:
                 raise  # ours to mend: nothing is wrong with the item
-            return _item_error(raw, dialogue.id, error.faults or [], error.detail or error.title)
+            return item_error(raw, dialogue.id, error.faults or [], error.detail or error.title)
 
     @contextmanager
     def _place(self, tenant: str) -> Iterator[None]:
@@ -233,65 +229,6 @@ def _next_batch(items: Iterator[RawItem]) -> list[RawItem]:
         if len(batch) == _BATCH_ITEMS or size >= _BATCH_BYTES:
             break
     return batch
-
-
-def _read_all(batch: list[RawItem], ids: set[str]) -> list[Dialogue | ItemError]:
-    return [_read(item, ids) for item in batch]
-
-
-def _read(item: RawItem, ids: set[str]) -> Dialogue | ItemError:
-    """The dialogue of an item. `ids` are those of the items before, and grows by its own."""
-    if item.data is None:
-        return _item_error(item, None, [], "is larger than a request may be")
-    try:
-        value = parse_json(item.data)
-    except MalformedJson as error:
-        column = error.facts.get("column")
-        why = error.detail if column is None else f"the JSON is not right at its column {column}"
-        return _item_error(item, None, [], why)
-    try:
-        dialogue = Dialogue.model_validate(value)
-    except ValidationError as error:
-        findings = [finding | {"loc": ("body", *finding["loc"])} for finding in error.errors()]
-        return _item_error(item, _id_in(value), faults_of(findings, value), "is not valid")
-    if dialogue.id is None:
-        return _item_error(item, None, [Fault(at="id", why="is required in a collection")], "")
-    if dialogue.id in _DOTS:
-        why = "cannot be a place in a path, so such a dialogue could not be asked for"
-        return _item_error(item, dialogue.id, [Fault(at="id", why=why)], "")
-    if dialogue.id in ids:
-        why = "an item before has this id; a request may bring a dialogue once"
-        return _item_error(item, dialogue.id, [Fault(at="id", why=why)], "")
-    ids.add(dialogue.id)
-    return dialogue
-
-
-def _id_in(value: object) -> str | None:
-    """The id of an item that is wrong, where it has a sound one."""
-    given = value.get("id") if isinstance(value, dict) else None
-    return given if isinstance(given, str) and 0 < len(given) <= 256 else None
-
-
-def _item_error(
-    item: RawItem, dialogue_id: str | None, faults: list[Fault], otherwise: str
-) -> ItemError:
-    at, why = "", otherwise
-    if faults:
-        at, why = faults[0].at.removeprefix("body").strip("/"), faults[0].why
-        why += f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return ItemError(item=item.position, line=item.line, dialogue_id=dialogue_id, at=at, why=why)
-
-
-def _nothing_right(errors: list[ItemError]) -> Malformed:
-    faults = [
-        Fault(at="/".join(filter(None, ["body", str(error.item), error.at])), why=error.why)
-        for error in errors
-    ]
-    return Malformed(
-        f"none of the {len(errors)} items can be taken; the first, on line {errors[0].line}: "
-        f"{faults[0].at} {faults[0].why}",
-        faults=faults,
-    )
 
 
 def _opening(target: Target, spool: Spool) -> OpenJob:

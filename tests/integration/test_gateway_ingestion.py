@@ -83,6 +83,16 @@ def test_everything_of_a_dialogue_is_kept_but_its_pictures_are_references(front:
     assert kept["utterances"][0] == sent["utterances"][0] | {"id": 0}
 
 
+def test_a_dialogue_that_is_kept_may_show_more_pictures_than_a_question(front: Front) -> None:
+    many = talk("d-1", *[[image_part(PHOTO)] * 10] * 7)
+
+    taken = front.ingest([many])
+    asked = front.search({"utterances": many["utterances"]})
+
+    assert (taken.status_code, taken.json()["accepted"]) == (202, 1)
+    assert (asked.status_code, slug(asked)) == (413, "too-many-images")
+
+
 def test_ten_thousand_are_taken_and_one_more_is_not(front: Front) -> None:
     many = [talk(f"d-{number}", "x") for number in range(10_001)]
 
