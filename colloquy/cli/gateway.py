@@ -15,9 +15,10 @@ from colloquy.local.control import Stack
 KEY_VARIABLE = "COLLOQUY_API_KEY"
 _LONGEST_S = 930.0
 _MOST_FAULTS = 3
-_PATIENCE_S = 600.0
+_PATIENCE_S = 300.0
 _BUSY = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
 _LONGEST_WAIT_S = 30.0
+_AWAY_S = 1.0
 _SILENT_S = 60.0
 
 
@@ -37,7 +38,9 @@ class Gateway:
     """Calls a gateway. May be used from several threads.
 
     Args:
-        patience_s: how long a gateway that says 429 or 503 is asked again; 0 asks once.
+        patience_s: how long a gateway that says 429 or 503, or that went away after an answer, is
+            asked again; 0 asks once. Only for calls that may come twice: those that change
+            nothing, or have a key.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Gateway:
     ) -> None:
         self._patience_s = patience_s
         self._sleep = sleep
+        self._was_there = False
         self._http = httpx.Client(
             base_url=url,
             headers={"authorization": f"Bearer {key}"} if key else {},
@@ -89,7 +93,7 @@ class Gateway:
         return self.call("POST", path, json=body)
 
     def call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        """One call, asked again while the gateway has no room.
+        """One call, asked again while the gateway has no room or is away.
 
         Raises:
             Refused: it says no. CommandFailed: it does not answer.
@@ -99,7 +103,11 @@ class Gateway:
             try:
                 answer = self._http.request(method, path, **request)
             except httpx.HTTPError as error:
+                if self._was_there and time.monotonic() + _AWAY_S < give_up:
+                    self._sleep(_AWAY_S)
+                    continue
                 raise CommandFailed("the gateway does not answer; see `colloquy status`") from error
+            self._was_there = True
             if answer.is_success:
                 content: dict[str, Any] = answer.json() if answer.content else {}
                 return content

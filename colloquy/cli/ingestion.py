@@ -1,14 +1,13 @@
 """Dialogues into a collection: pictures first, then records in chunks, each acknowledged.
 
-What a chunk's key names is its content, so sending a file again sends nothing twice: the gateway
-answers with the job it has. Where that job ended with failures, the chunk is sent once more.
+Each chunk has a key of its own, so that one whose answer was lost may be sent again. A file that is
+indexed again is sent anew: what is there already stays as it is, and what was deleted or failed
+meanwhile is there afterwards.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,14 +15,12 @@ from uuid import uuid4
 from colloquy.cli.following import Job
 from colloquy.cli.gateway import Gateway, Refused
 from colloquy.cli.uploads import Pending, PictureFault, Uploads
-from colloquy.contracts.collections import FINAL
 from colloquy.contracts.content import Dialogue
 from colloquy.dialogue_files import Fault, Read
 
 CHUNK_ITEMS = 256
 CHUNK_BYTES = 4 * 2**20
 _AHEAD = 16  # dialogues whose pictures are on their way; each picture lies in memory until then
-_CLOCKS_APART = timedelta(seconds=2)
 _NOT_FOUND = 404
 # A chunk of which nothing can be taken, or which is too large; its halves may be better.
 _DIVIDED = frozenset({400, 413, 422})
@@ -132,25 +129,11 @@ class Sender:
             yield from self._acknowledged(lines[half:])
 
     def _posted(self, lines: tuple[Line, ...]) -> str:
-        body = "".join(line.text + "\n" for line in lines).encode()
-        key = hashlib.sha256(body).hexdigest()
-        sent = datetime.now(UTC)
-        job = self._post(body, key)
-        known = self.gateway.get(f"/v1/jobs/{job}")
-        counts = known["counts"]
-        lacking = counts["failed"] or counts["cancelled"] or known["state"] != "done"
-        earlier = datetime.fromisoformat(known["created"]) < sent - _CLOCKS_APART
-        if known["state"] in FINAL and lacking and earlier:
-            # An earlier run's. What failed then may go well now, as a job of its own.
-            job = self._post(body, f"{key}-{uuid4().hex}")
-        return job
-
-    def _post(self, body: bytes, key: str) -> str:
         answer = self.gateway.call(
             "POST",
             f"/v1/collections/{self.collection}/dialogues",
-            content=body,
-            headers={"content-type": "application/x-ndjson", "idempotency-key": key},
+            content="".join(line.text + "\n" for line in lines).encode(),
+            headers={"content-type": "application/x-ndjson", "idempotency-key": uuid4().hex},
         )
         return str(answer["job"])
 

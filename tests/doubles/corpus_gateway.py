@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -89,12 +89,6 @@ class CorpusGateway:
         self.jobs[job.id] = job
         return job
 
-    def wait(self, seconds: float) -> None:
-        """Makes every job so much older."""
-        for name, job in self.jobs.items():
-            created = job.created - timedelta(seconds=seconds)
-            self.jobs[name] = job.model_copy(update={"created": created})
-
     def ingest(self, name: str, body: bytes, key: str | None) -> Job:
         if key is not None and key in self.keys:
             return self.jobs[self.keys[key]]
@@ -174,10 +168,10 @@ def app_of(double: CorpusGateway) -> FastAPI:
             return problem(404, "There is no such collection")  # type: ignore[return-value]
         return double.collection(name)
 
-    @app.delete("/v1/collections/{name}", status_code=202)
-    async def drop(name: str) -> Job:
+    @app.delete("/v1/collections/{name}", status_code=204)
+    async def drop(name: str) -> None:
         del double.collections[name]
-        return double.new_job("delete", name)
+        double.dialogues.pop(name, None)
 
     @app.post("/v1/collections/{name}/dialogues", status_code=202)
     async def ingest(name: str, request: Request) -> Accepted:
