@@ -38,13 +38,13 @@ class HeldOut:
     @property
     def collection(self) -> str:
         """The collection it is kept in: named by content, so that no other set is taken for it."""
-        return f"eval-{world.GENERATOR}-{self.split}-{world.fingerprint(self.corpus)[:12]}"
+        return f"eval-{world.GENERATOR}-{self.split}-{self._sha256[:12]}"
 
     def described(self, queries: int) -> dict[str, Any]:
         return {
             "generator": world.GENERATOR,
             "split": self.split,
-            "sha256": world.fingerprint(self.corpus),
+            "sha256": self._sha256,
             "dialogues": len(self.corpus.dialogues),
             "fragments": len(self.corpus.fragments),
             "queries": queries,
@@ -103,6 +103,10 @@ class HeldOut:
                     yield f"{fragment['dialogue_id']}/{one}"
                 else:
                     yield offsets[number] + one
+
+    @cached_property
+    def _sha256(self) -> str:
+        return world.fingerprint(self.corpus)
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

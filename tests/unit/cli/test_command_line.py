@@ -6,9 +6,26 @@ import pytest
 
 from colloquy.cli import main
 
-COMMANDS = (
-    "up down status logs demo doctor keys search split eval train".split()  # noqa: SIM905
-)
+COMMANDS = [
+    "up",
+    "down",
+    "status",
+    "logs",
+    "demo",
+    "doctor",
+    "keys",
+    "search",
+    "split",
+    "index",
+    "collections",
+    "jobs",
+    "erase",
+    "reindex",
+    "backup",
+    "restore",
+    "eval",
+    "train",
+]
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
