@@ -7,7 +7,7 @@ import { CollectionView } from "./collection_view.js";
 import { curlOfFile } from "./curl.js";
 import { aboutProblem, callBox, problemCard, table } from "./panel.js";
 import { asProblem } from "./run.js";
-import { howToFill, skeletons, unlisted } from "./search_states.js";
+import { howToFill, indexCommand, skeletons, unlisted } from "./search_states.js";
 import { NDJSON } from "./upload.js";
 
 export class Collections {
@@ -129,8 +129,9 @@ export class Collections {
       name,
       make("p.lead", {}, make("bdi", {}, name)),
       make("p.hint", {}, "What is accepted is on disk, and is searchable once it is indexed."),
+      ...(collection.dialogues ? [] : indexCommand(name)),
       table("Spaces", spaces.map((space) => [space.name, make("code", {}, space.dimensions ? `${space.revision} · ${space.dimensions}-d` : space.revision)])),
-      old.length ? make("p.note", {}, icon("clock"), `Indexed by an older model: ${old.map((space) => space.name).join(", ")}. Index it again to renew it.`) : null,
+      old.length ? olderNote(old) : null,
       table("About it", [
         ["made", new Date(created).toLocaleDateString("en", { dateStyle: "medium" })],
         ["kept", days ? `${days.toLocaleString("en")} days unchanged` : "until deleted"],
@@ -138,6 +139,12 @@ export class Collections {
       callBox(() => call, () => call),
     );
   }
+}
+
+function olderNote(spaces) {
+  const names = spaces.map(({ name }) => name).join(", ");
+  const words = make("span", {}, `Indexed by an older model: ${names}. `, make("code", {}, "colloquy reindex"), " renews it.");
+  return make("p.note", {}, icon("clock"), words);
 }
 
 function aboutOf({ name, spaces, retention_days: days, created }) {

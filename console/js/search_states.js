@@ -3,7 +3,7 @@
 import { collectionPath } from "./api.js";
 import { curlOfFile, curlOfPut } from "./curl.js";
 import { icon, make, plural } from "./dom.js";
-import { callBox, problemCard } from "./panel.js";
+import { callBox, copyButton, problemCard } from "./panel.js";
 import { NDJSON } from "./upload.js";
 
 const EXAMPLE = '{"id": "d-1", "utterances": [{"speaker": "Ana", "content": "We should book the cabin."}, …]}';
@@ -65,6 +65,16 @@ export function unlisted(problem, retry) {
   );
 }
 
+/** The one command that fills a collection from a shell. */
+export function indexCommand(name) {
+  const command = `colloquy index --collection ${name} dialogues.ndjson`;
+  return [
+    make("p.hint", {}, "In a shell one command does it, and takes pictures along that lie beside the file:"),
+    make("pre.call-text.call-wrap", { tabindex: "0" }, command),
+    copyButton("Copy the command", () => command),
+  ];
+}
+
 /** What a file looks like, and the commands that make and fill a collection. */
 export function howToFill(name) {
   const path = collectionPath(name);
@@ -72,6 +82,7 @@ export function howToFill(name) {
   return [
     make("p.hint", {}, "A file has a dialogue on each line (NDJSON), or is a JSON list of them:"),
     make("pre.call-text.call-wrap", { tabindex: "0" }, EXAMPLE),
+    ...indexCommand(name),
     callBox(() => commands, () => commands),
   ];
 }
