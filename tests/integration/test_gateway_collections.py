@@ -457,7 +457,15 @@ def test_two_tenants_see_their_own_collections_alone(keyed: Front) -> None:
         )
     ]
 
+    turn = {"utterances": [{"speaker": "Ben", "content": "x"}]}
+    appended = keyed.http.post(
+        "/v1/collections/mine/dialogues/d-1/utterances", json=turn, headers=other
+    )
+    erased = keyed.http.post("/v1/erase", json={"speaker": "Ana"}, headers=other)
+
     assert missing == [404] * 6
+    assert appended.status_code == 404
+    assert erased.json()["receipt"] == {"dialogues": 0}
     assert keyed.http.get("/v1/collections", headers=other).json()["collections"] == []
     assert keyed.http.get("/v1/collections/mine", headers=one).json()["dialogues"] == 1
 

@@ -392,9 +392,9 @@ def test_a_reranker_that_is_too_slow_is_cut_off_in_time_for_the_rest(fresh: Fron
     fresh.reranker.delays_s = {"pointwise": 30}
     began_s = time.monotonic()
 
-    answer = fresh.find("cake", timeout_ms=1_000).json()
+    answer = fresh.find("cake", timeout_ms=2_000).json()
 
-    assert time.monotonic() - began_s < 2.0
+    assert time.monotonic() - began_s < 4.0
     assert answer["degraded"] == ["rerank"]
     assert answer["fragments"]
     assert "fragment" in answer["models"]
