@@ -130,10 +130,11 @@ class IndexItem:
             try:
                 faults = await self._upsert(target, dialogue, changed, revision) or faults
             except Conflict:
-                if work.reindex_job is None or target.staged:
+                if target.staged or (work.reindex_job is None and work.action != "erase"):
                     raise
-                # The collection's model is gone, and the copy is being made with another. Until
-                # it is searched, what has changed is not found: better than what it was.
+                # The collection's model is gone. Until the copy that is made with another one is
+                # searched, what has changed is not found: better than what it was. An erasure
+                # does not even wait for such a copy to be begun.
                 stale = sorted({*stale, *(p.number for p in changed if p.number in before)})
             await self._delete_numbers(target, work, stale)
         return faults

@@ -1,6 +1,7 @@
 """What is searched: the fragments that the retriever holds."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from colloquy.servicekit.calls import ServiceClient
 from colloquy.servicekit.problems import CollectionMissing, ServiceError, Unavailable
 from services.indexer.metrics import Metrics
 
+_log = logging.getLogger(__name__)
 _MAX_IDS = 10_000
 
 
@@ -149,6 +151,10 @@ class Points:
                 for entry in entries:
                     _answer(entry, Unavailable("the service ends"))
                 raise
+            except Exception as error:  # noqa: BLE001 - of these; the next call may succeed
+                _log.error("an unexpected error ended a call", exc_info=error)
+                for entry in entries:
+                    _answer(entry, ServiceError("it could not be stored"))
 
     def _take(self) -> tuple[Target, list[_Entry]] | None:
         """The next call: of the collection that waits longest, as much as goes into one."""

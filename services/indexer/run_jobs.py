@@ -10,7 +10,13 @@ from colloquy.servicekit.problems import CollectionMissing, ServiceError
 from services.indexer.ledger import erasure, reindexing
 from services.indexer.ledger.collections import find_shelf
 from services.indexer.ledger.database import Database
-from services.indexer.ledger.jobs import cancel_items, counts_of, end_job, pending_items
+from services.indexer.ledger.jobs import (
+    cancel_items,
+    counts_of,
+    end_job,
+    forget_spec,
+    pending_items,
+)
 from services.indexer.ledger.runs import Run, go_on, put_down, take_run
 from services.indexer.ledger.schema import items
 from services.indexer.letting_go import LettingGo
@@ -83,6 +89,8 @@ class RunJobs:
 
     async def _forget(self, run: Run) -> bool:
         await self.letting_go()
+        # Before it is said to be done nothing is left, not even whom it was about.
+        await self.database.write(lambda db: forget_spec(db, run.id))
         await self.database.forget()
 
         def end(db: Connection) -> None:
@@ -90,7 +98,6 @@ class RunJobs:
             end_job(db, run.id, "failed" if counts_of(db, run.id).failed else "done", receipt)
 
         await self.database.write(end)
-        await self.database.forget()  # of the name that the job was about
         return False
 
     # --- reindexing

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, SecretStr
 
 from colloquy.contracts.retrieval import MAX_UPSERT
-from colloquy.profile import Profile, Secrets, Section
+from colloquy.profile import Profile, ProfileError, Secrets, Section
 
 
 class Tuning(Section):
@@ -85,8 +85,11 @@ class Settings(Section):
 
         Raises:
             pydantic.ValidationError: `indexer:` holds an unknown or wrong field.
+            ProfileError: the ledger's password is not in the environment.
         """
         tuning = Tuning.model_validate(profile.indexer or {})
+        if tuning.ledger_password_secret and secrets.ledger_password is None:
+            raise ProfileError(f"the environment has no {tuning.ledger_password_secret}")
         endpoint = profile.endpoints.get("indexer")
         listen = endpoint.listen if endpoint is not None else None
         own_file = f"sqlite:///{profile.state_dir.resolve() / 'ledger.sqlite'}"

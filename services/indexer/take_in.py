@@ -1,6 +1,5 @@
 """Taking dialogues in: jobs that are opened, filled and sealed; turns that are added."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from colloquy.servicekit.problems import Conflict
 from services.indexer.domain import new_job_id
 from services.indexer.ledger import acceptance, growth, releases
 from services.indexer.ledger.database import Database
+from services.indexer.letting_go import in_store
 
 _ADOPTED_WITHIN_S = 3_600.0
 _TRIES = 5
@@ -47,7 +47,7 @@ class TakeIn:
         item's error, not the request's."""
         owners = await self.database.write(lambda db: acceptance.add_items(db, asked))
         # After the rows are there: whatever happens now, the job's end lets these owners go.
-        missing = await asyncio.to_thread(self._retain_all, asked.tenant, owners)
+        missing = await in_store(self._retain_all, asked.tenant, owners)
         if missing:
             positions = {f"{asked.job}:{item.position}": item for item in asked.items}
             errors = [
@@ -83,7 +83,7 @@ class TakeIn:
             base = await self.database.read(lambda db: growth.base_of(db, ref))
             owner = f"{new_job_id()}:append"
             await self._about_to_own(asked.tenant, owner)
-            held = await asyncio.to_thread(self._retain_for, asked, base, owner)
+            held = await in_store(self._retain_for, asked, base, owner)
 
             def accept(
                 db: Connection, held: frozenset[str] = held, owner: str = owner

@@ -48,6 +48,7 @@ class Worker:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._ended: asyncio.Queue[tuple[Outcome, float]] = asyncio.Queue()
         self._held_until = time.monotonic() + self.tuning.lease_s
+        self._together = _WRITTEN_TOGETHER
 
     def wake(self) -> None:
         """There is work that this process itself accepted."""
@@ -74,6 +75,10 @@ class Worker:
             except ServiceError as error:
                 self.metrics.failing.labels(name).set(1)
                 _log.warning("the loop `%s` goes on after: %s", name, error.title)
+                await asyncio.sleep(_AFTER_FAILURE_S)
+            except Exception as error:  # noqa: BLE001 - the next round may succeed; this one is told
+                self.metrics.failing.labels(name).set(1)
+                _log.error("an unexpected error ended a round of `%s`", name, exc_info=error)
                 await asyncio.sleep(_AFTER_FAILURE_S)
 
     async def _take(self) -> None:
@@ -139,15 +144,17 @@ class Worker:
     async def _complete(self) -> None:
         """Writes down what has ended, all of it in one transaction."""
         ended = [await self._ended.get()]
-        while len(ended) < _WRITTEN_TOGETHER and not self._ended.empty():
+        while len(ended) < self._together and not self._ended.empty():
             ended.append(self._ended.get_nowait())
         outcomes = [outcome for outcome, _ in ended]
         try:
             told = await self.database.write(lambda db: leases.complete(db, self.owner, outcomes))
-        except ServiceError:
-            for one in ended:  # not written: once more
+        except Exception:
+            for one in ended:  # not written: once more, alone, in case that one is in the way
                 self._ended.put_nowait(one)
+            self._together = 1
             raise
+        self._together = _WRITTEN_TOGETHER
         now = time.perf_counter()
         for outcome, started in ended:
             self._running.pop(outcome.work.id, None)

@@ -149,6 +149,8 @@ def seal_job(db: Connection, asked: SealJob) -> OpenedJob:
             update(jobs).where(jobs.c.id == row.id).values(state="queued", updated=now_s(db))
         )
         end_complete(db, [row.id])
+    elif row.state == "cancelled":
+        raise Conflict("the job was cancelled")
     return _opened(db, row.id, sealed=True)
 
 
@@ -209,9 +211,9 @@ def _failed(error: ItemError) -> dict[str, Any]:
     return {
         "position": error.item,
         "line": error.line,
-        "dialogue_id": error.dialogue_id.replace("\0", "") if error.dialogue_id else None,
+        "dialogue_id": None if error.dialogue_id is None else error.dialogue_id.replace("\0", ""),
         "state": "failed",
-        "at": error.at,
+        "at": error.at.replace("\0", ""),
         "why": error.why,
     }
 

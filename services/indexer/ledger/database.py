@@ -12,9 +12,16 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from colloquy.servicekit.problems import Unavailable
+from colloquy.servicekit.problems import NotFound, Unavailable
 from services.indexer.ledger.schema import VERSION, counters, metadata, schema_version
 
 Result = TypeVar("Result")
@@ -122,7 +129,10 @@ class Database:
 
         try:
             return await asyncio.get_running_loop().run_in_executor(threads, tried)
-        except DBAPIError as error:
+        except DataError as error:
+            # Only what is looked up can be so: nothing is written that was not looked at first.
+            raise NotFound("nothing has a name with such characters") from error
+        except (DBAPIError, PoolTimeout) as error:
             raise Unavailable("the ledger cannot be used now") from error
 
     async def forget(self) -> None:

@@ -139,6 +139,10 @@ def end_job(db: Connection, job: str, state: str, receipt: Mapping[str, int] | N
     db.execute(update(jobs).where(jobs.c.id == job).values(**values))
 
 
+def forget_spec(db: Connection, job: str) -> None:
+    db.execute(update(jobs).where(jobs.c.id == job).values(spec=None, cursor=None))
+
+
 def end_complete(db: Connection, which: Iterable[str]) -> None:
     """Ends those jobs of `which` that have nothing left to do; jobs with a phase end themselves."""
     for job in sorted(set(which)):  # in one order, so that no two wait for each other

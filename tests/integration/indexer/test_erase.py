@@ -1,15 +1,18 @@
 """A person is erased: from what is searched, the ledger's very bytes, the pictures."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, select
 
 from colloquy.media.failures import BlobMissing
 from colloquy.servicekit.problems import Unavailable
 from services.indexer.ledger.database import Database, ledger_url
+from services.indexer.ledger.schema import metadata
 from tests.integration.indexer.postgres import Postgres
 from tests.integration.indexer.stack import (
     SHELF,
@@ -178,6 +181,23 @@ def test_what_cannot_be_embedded_after_an_erasure_is_not_searched(
     assert indexer.searched() == []
 
 
+def test_an_erasure_waits_for_no_reindex(indexer: RunningIndexer, tmp_path: Path) -> None:
+    indexer.index(talk("a", SECRET, "fine"))
+    indexer.retriever.models["clip"] = "clip@2"
+
+    assert erase(indexer, speaker="Ana")["state"] == "done"
+
+    assert indexer.searched() == []
+    assert traces(tmp_path, SECRET) == set()
+    indexer.ended(indexer.ask("/v1/reindex", collection=SHELF)["id"])
+    (record,) = indexer.searched()
+    assert [turn.content for turn in record.utterances] == ["", "fine"]
+
+
+def every_row(db: Connection) -> str:
+    return " ".join(str(db.execute(select(table)).all()) for table in metadata.sorted_tables)
+
+
 @pytest.fixture
 def on_postgres(postgres: Postgres, tmp_path: Path) -> Iterator[tuple[RunningIndexer, str]]:
     url = postgres.new_database()
@@ -194,12 +214,7 @@ def test_on_postgresql_no_row_keeps_a_trace(on_postgres: tuple[RunningIndexer, s
 
     assert job["receipt"] == {"dialogues": 20, "utterances": 20, "images": 0, "fragments": 20}
     with closing(Database.open(ledger_url(url, None))) as database:
-        rows = database._engine.connect()  # every row of every table
-        with rows as db:
-            tables = ("items", "dialogues", "fragments", "jobs", "releases", "collections")
-            found = " ".join(
-                str(db.exec_driver_sql(f"SELECT * FROM {table}").all()) for table in tables
-            )
+        found = asyncio.run(database.read(every_row))
     assert "fine" in found
     assert SECRET not in found
     assert "Ana" not in found

@@ -251,6 +251,13 @@ async def test_an_id_that_no_database_can_hold_is_an_items_error(ledger: Ledger)
     assert found.counts.indexed == 1
 
 
+async def test_a_name_that_no_database_can_hold_is_nobodys(ledger: Ledger) -> None:
+    with pytest.raises(NotFound):
+        await ledger.stored("a\0b")
+    with pytest.raises(NotFound):
+        await ledger.job("a\0b")
+
+
 async def test_texts_with_any_character_are_kept_to_the_letter(ledger: Ledger) -> None:
     text = "NUL \0, quotes ' \" and \\, 你好, 🎂, <|utt_id_start|>"
     await ledger.send(talk("a'; DROP TABLE items; --", text))
@@ -576,6 +583,16 @@ async def test_a_cancelled_job_leaves_what_was_not_begun_undone(ledger: Ledger) 
     assert (found.state, found.counts.cancelled) == ("cancelled", 3)
     counts = (await ledger.job(job)).counts
     assert (counts.indexed, counts.cancelled) == (2, 3)
+    assert await ledger.lease() == []
+
+
+async def test_a_job_that_was_cancelled_cannot_be_sealed(ledger: Ledger) -> None:
+    job = await ledger.open()
+    await ledger.add(job, talk("a"))
+    await ledger.write(lambda db: jobs.cancel_job(db, JobRef(tenant="acme", job=job)))
+
+    with pytest.raises(Conflict):
+        await ledger.seal(job)
     assert await ledger.lease() == []
 
 

@@ -188,6 +188,34 @@ def test_a_reference_in_use_is_not_swept(store: BlobStore, tmp_path: Path) -> No
     assert store.sweep(60) == 0
 
 
+def test_what_is_discarded_goes_at_once_unless_somebody_else_needs_it(
+    store: BlobStore, tmp_path: Path
+) -> None:
+    mine, shared = put(store, shade=1, owner="d"), put(store, shade=2, owner="d")
+    store.retain("acme", shared.ref, "other")
+    elsewhere = put(store, "rival", shade=1, owner="d")
+
+    assert store.discard("acme", "d") == 1
+    assert store.discard("acme", "d") == 0
+
+    with pytest.raises(BlobMissing):
+        store.get("acme", mine.ref)
+    assert store.get("acme", shared.ref)
+    assert store.get("rival", elsewhere.ref)
+    assert len(files(tmp_path)) == 2
+
+
+def test_an_owner_may_keep_some_of_what_it_discards(store: BlobStore) -> None:
+    kept, gone = put(store, shade=1, owner="d"), put(store, shade=2, owner="d")
+
+    assert store.discard("acme", "d", keep=[kept.ref]) == 1
+
+    assert store.get("acme", kept.ref)
+    assert store.release("acme", "d") == 1
+    with pytest.raises(BlobMissing):
+        store.get("acme", gone.ref)
+
+
 def test_the_sweep_finds_files_that_a_crash_left(store: BlobStore, tmp_path: Path) -> None:
     folder = tmp_path / "blobs" / "acme" / "ab"
     folder.mkdir(parents=True)
