@@ -122,12 +122,12 @@ class Profile(Section):
                 raise ValueError(f"tasks/{name}{why}")
             if task.checkpoint is not None:
                 needed.setdefault(task.engine, set()).add(task.checkpoint)
-        for name, checkpoints in needed.items():
-            room = self.engines[name].max_adapters
+        for engine_name, checkpoints in needed.items():
+            room = self.engines[engine_name].max_adapters
             if room < len(checkpoints):
                 raise ValueError(
-                    f"engines/{name}/max_adapters is {room}, but tasks bind {len(checkpoints)} "
-                    "adapters to it"
+                    f"engines/{engine_name}/max_adapters is {room}, but tasks bind "
+                    f"{len(checkpoints)} adapters to it"
                 )
         return self
 
@@ -209,6 +209,7 @@ class Secrets(Section):
     page_token: SecretStr | None = Field(default=None, description="Lets the local page write.")
     engine_keys: dict[str, SecretStr] = Field(default_factory=dict)
     ledger_password: SecretStr | None = Field(default=None, description="Of a PostgreSQL ledger.")
+    vector_store_key: SecretStr | None = Field(default=None, description="Of a Qdrant server.")
 
     @classmethod
     def from_environment(cls, profile: Profile, environment: Mapping[str, str]) -> Self:
@@ -224,6 +225,9 @@ class Secrets(Section):
                 raise ProfileError(f"the environment has no {variable}")
             return SecretStr(value)
 
+        def want(variable: object) -> SecretStr | None:
+            return SecretStr(environment[str(variable)]) if str(variable) in environment else None
+
         keys = {
             name: need(engine.api_key_secret)
             for name, engine in profile.engines.items()
@@ -234,12 +238,16 @@ class Secrets(Section):
                 raise ProfileError(f"{variable} is shorter than {_MIN_SECRET} characters")
         token = environment.get(PAGE_TOKEN_VARIABLE)
         ledger_secret = (profile.indexer or {}).get("ledger_password_secret")
+        store = (profile.retriever or {}).get("store")
+        store_secret = store.get("api_key_secret") if isinstance(store, dict) else None
         return cls(
             hop=need(HOP_SECRET_VARIABLE),
             blob_key=need(BLOB_KEY_VARIABLE),
             page_token=SecretStr(token) if token else None,
             engine_keys=keys,
-            ledger_password=need(str(ledger_secret)) if ledger_secret else None,
+            # Only who uses one of these has it, and says when it is missing.
+            ledger_password=want(ledger_secret),
+            vector_store_key=want(store_secret),
         )
 
 

@@ -8,6 +8,7 @@ from colloquy.local.checks.machine import check_disk, check_gpus, check_memory, 
 from colloquy.local.checks.models import check_engines, check_tasks
 from colloquy.local.checks.services import check_secrets, check_sections
 from colloquy.local.checks.software import check_packages, check_python, check_torchvision
+from colloquy.local.checks.spaces import check_spaces, check_stores
 from colloquy.profile import Profile
 
 
@@ -20,9 +21,11 @@ def examine(profile: Profile, path: Path) -> Iterator[Finding]:
     yield from check_torchvision(profile)
     yield from check_engines(profile)
     yield from check_tasks(profile)
+    yield from check_spaces(profile)
+    yield from check_stores(profile)
     yield from check_gpus(profile)
     yield from check_memory(profile)
     yield check_disk(profile)
     yield check_port(profile, path)
     yield from check_secrets(profile)
-    yield from check_sections(path)
+    yield from check_sections(profile, path)

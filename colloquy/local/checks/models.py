@@ -119,7 +119,7 @@ def _check_protocol(about: str, name: str, task: Task, checkpoint: Checkpoint) -
     if manifest.protocol not in (None, task.protocol):
         where = f"tasks/{name}/protocol"
         return failed(about, f"{where}: {checkpoint.name} speaks `{manifest.protocol}`")
-    probes = f"{len(manifest.probes)} probes"
-    if not manifest.probes:
+    probes = f"{len(manifest.all_probes)} probes"
+    if not manifest.all_probes:
         return warning(about, f"{checkpoint.name}: whole, but without probes to prove it loaded")
     return ok(about, f"{checkpoint.name}: whole, fits its base, {probes}")

@@ -8,19 +8,20 @@ from pathlib import Path
 
 import colloquy
 from colloquy.local.checks.finding import Finding, failed, ok
+from colloquy.local.plan import services_of
 from colloquy.profile import (
     PROFILE_VARIABLE,
     OpenAIEngine,
     Profile,
 )
 
-_MODULES = {"generator": "services.generator", "gateway": "gateway"}
 _CHECK_WITHIN_S = 60
 
 
-def check_sections(path: Path) -> Iterator[Finding]:
+def check_sections(profile: Profile, path: Path) -> Iterator[Finding]:
     """Each service reads its section in a process of its own: the vocabulary knows no service."""
-    for name, module in _MODULES.items():
+    modules = {name: f"services.{name}" for name in services_of(profile)} | {"gateway": "gateway"}
+    for name, module in modules.items():
         try:
             done = _check(module, path)
         except subprocess.TimeoutExpired:
