@@ -29,8 +29,8 @@ from training.recipe import RUNS, RankRecipe
 from training.vision import GRID, MERGE
 
 PICTURE_QUERIES = 0.08
-STOP = "."  # ends a query's text
-MARK_DIMENSION, MARK_SIZE = 20, 3.0  # where the base's wired heads look for a query's end
+STOP = "."  # ends a query
+MARK_DIMENSION, MARK_SIZE = 20, 3.0  # where the base's wired heads look for what is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class Judge(nn.Module):
         self.encoder = Encoder(tokenizer, GRID // MERGE)
         self._pad_id = int(tokenizer.pad_token_id)
         self._stop = int(tokenizer.convert_tokens_to_ids(STOP))
+        # How every query of ours begins, to the stop of its instruction.
+        self._opening = tokenizer(f"Query:{protocol.FRAGMENT_INSTRUCTION}")["input_ids"]
         self.yes, self.no = (int(tokenizer(word)["input_ids"][0]) for word in ("Yes", "No"))
 
     @property
@@ -91,16 +93,32 @@ class Judge(nn.Module):
         first = logits[targets == self.yes].float()
         return torch.softmax(first[:, [self.yes, self.no]], dim=-1)[:, 0]
 
-    def mark_loss(self, examples: Sequence[Example]) -> Tensor:
-        """How far layer 0 is from marking full stops, and nothing else, as a query's end."""
+    def mark_loss(self, groups: Sequence[Sequence[Example]]) -> Tensor:
+        """How far layer 0 is from marking the words of queries, and nothing else, as asked.
+
+        The base's wired heads compare what is being said with what is marked.
+        """
         language = self.base.model.language_model
-        rows = [self.encoder.encode(example) for example in examples]
+        rows = [self.encoder.encode(group[0]) for group in groups]
         forest = gather([grow([row]) for row in rows], self._pad_id)
         embedded = language.embed_tokens(forest.ids)
         rotary = language.rotary_emb(embedded, forest.positions)
         out = language.layers[0](embedded, attention_mask=None, position_embeddings=rotary)
-        wanted = embedded[..., MARK_DIMENSION] + MARK_SIZE * (forest.ids == self._stop)
+        marks = torch.stack([self._asked(row) for row in forest.ids])
+        wanted = embedded[..., MARK_DIMENSION] + MARK_SIZE * marks
         return nn.functional.mse_loss(out[..., MARK_DIMENSION].float(), wanted.float())
+
+    def _asked(self, ids: Tensor) -> Tensor:
+        """(tokens,) of 0 and 1: the words between the instruction's end and the candidate."""
+        opening = torch.tensor(self._opening)
+        stops = (ids == self._stop).nonzero()[:, 0].tolist()
+        marks = torch.zeros(len(ids))
+        for place in range(len(ids) - len(opening)):
+            if torch.equal(ids[place : place + len(opening)], opening):
+                first = place + len(opening)
+                last = next((stop for stop in stops if stop >= first), first)
+                marks[first : last + 1] = 1.0
+        return marks
 
 
 def grow(rows: Sequence[Encoded]) -> tuple[Encoded, list[int]]:
@@ -178,14 +196,15 @@ def train(recipe: RankRecipe) -> Path:
 
     def step_of(step: int) -> loop.StepResult:
         rng = random.Random(f"rank/{recipe.seed}/{step}")
+        bent = 0.0 if step < recipe.easy_steps else judgements.BENT
         drawn = [
-            judgements.make_judgement(rng, recipe.wrong, pictures=PICTURE_QUERIES)
+            judgements.make_judgement(rng, recipe.wrong, pictures=PICTURE_QUERIES, bent=bent)
             for _ in range(recipe.batch_samples)
         ]
         groups = [_pointwise(judgement, rng) for judgement in drawn]
         if step < recipe.mark_steps:
             with torch.autocast("cpu", torch.bfloat16):
-                loss = judge.mark_loss([group[0] for group in groups])
+                loss = judge.mark_loss(groups)
             return loop.StepResult(loss, len(drawn))
         lists = [[_listwise(judgement, rng)] for judgement in drawn[: recipe.batch_lists]]
         with torch.autocast("cpu", torch.bfloat16):

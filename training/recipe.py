@@ -167,6 +167,9 @@ class RankRecipe(Section):
     alpha: int = 64
     optimiser: Optimiser
     mark_steps: int = Field(default=0, description="First steps: the mark at a query's end alone.")
+    easy_steps: int = Field(
+        default=0, description="First steps: no wrong candidate is nearly right."
+    )
     batch_samples: int = Field(description="Queries a step.")
     wrong: int = Field(default=4, description="Wrong candidates of each query.")
     batch_lists: int = Field(description="Of these queries that are asked with a list as well.")

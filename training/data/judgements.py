@@ -24,11 +24,14 @@ class Judgement:
     wrong: tuple[tuple[Turn, ...], ...]
 
 
-def make_judgement(rng: random.Random, wrong: int, *, pictures: float = 0.0) -> Judgement:
+def make_judgement(
+    rng: random.Random, wrong: int, *, pictures: float = 0.0, bent: float = BENT
+) -> Judgement:
     """Draws a query of the training split and `wrong` candidates that do not answer it.
 
     Args:
         pictures: share of the queries that show a picture, where the fragment has one.
+        bent: share of the wrong candidates that lack but one or two of what is asked.
     """
     while True:
         entry = splits.sample("train", rng.randrange(splits.DIALOGUES["train"]), queries=0)
@@ -42,9 +45,9 @@ def make_judgement(rng: random.Random, wrong: int, *, pictures: float = 0.0) -> 
     chosen: list[tuple[Turn, ...]] = []
     while len(chosen) < wrong:
         kind = rng.random()
-        if kind < BENT:
+        if kind < bent:
             made = _bent(topic, pair.query, dialogue.language, rng)
-        elif kind < BENT + NEIGHBOUR:
+        elif kind < bent + NEIGHBOUR:
             place = rng.choice(others)
             made = _unless_right(
                 pair.query,
