@@ -35,9 +35,9 @@ FAMILY: lamra.Family = "qwen2-vl"
 RANK = STARTER / "rank" / "1"
 QUERIES, FRAGMENTS = 6, 10
 CLOSE = 0.01
-# One step of a bfloat16 logit between 8 and 16: where `Yes` and `No` are about as probable, sums in
-# another order move P(Yes) by a quarter of it.
-BF16_STEP = 0.0625
+# One step of a bfloat16 logit between 8 and 16, for `Yes` and for `No`: where they are about as
+# probable, sums in another order move P(Yes) by a quarter of it.
+BF16_STEPS = 2 * 0.0625
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ async def test_p_yes_is_that_of_transformers(
     apart = [abs(a - b) for a, b in zip(told, expected, strict=True)]
     assert sum(difference <= CLOSE for difference in apart) >= 0.95 * len(apart)
     for difference, p in zip(apart, expected, strict=True):
-        assert difference <= max(CLOSE, 1.05 * BF16_STEP * p * (1 - p))
+        assert difference <= max(CLOSE, 1.05 * BF16_STEPS * p * (1 - p))
 
 
 async def test_probabilities_of_a_lists_numbers_are_those_of_transformers(
