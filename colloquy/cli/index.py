@@ -3,10 +3,11 @@
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,13 +15,12 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
 
 from colloquy.cli.failure import CommandFailed
-from colloquy.cli.following import follow
+from colloquy.cli.following import Job, follow
 from colloquy.cli.gateway import Gateway
 from colloquy.cli.ingestion import Chunk, Sender, ensure_collection
 from colloquy.cli.profiles import stack_of
@@ -96,10 +96,10 @@ def run(gateway: Gateway, collection: str, sources: Iterable[Source]) -> Outcome
         CommandFailed: a file cannot be read, or the gateway takes nothing.
     """
     outcome = Outcome()
-    with _progress() as progress, ThreadPoolExecutor(1, thread_name_prefix="follow") as follower:
+    with _progress() as progress:
         read = progress.add_task("read and sent", total=None)
         done = progress.add_task("searchable", total=None)
-        followed: list[Future[None]] = []
+        follower = _Follower(gateway, lambda count: progress.advance(done, count))
         unsent: list[tuple[str, Fault]] = []
         for name, folder, found in sources:
             sender = Sender(gateway, collection)
@@ -108,36 +108,75 @@ def run(gateway: Gateway, collection: str, sources: Iterable[Source]) -> Outcome
                     outcome.sent += len(chunk.lines)
                     outcome.jobs.append(chunk.job)
                     progress.update(done, total=outcome.sent)
-                    work = follower.submit(_follow, gateway, chunk, name, outcome, progress, done)
-                    followed.append(work)
+                    follower.add(name, chunk)
             except OSError as error:
                 raise CommandFailed(f"{name}: {error.strerror}") from error
             unsent += [(name, fault) for fault in sender.faults]
         progress.update(read, total=progress.tasks[read].completed)
-        for work in followed:
-            work.result()
+        for name, chunk, job in follower.ended():
+            _count(outcome, name, chunk, job)
     outcome.faults = unsent + outcome.faults
     outcome.failed += len(unsent)
     return outcome
 
 
-def _follow(
-    gateway: Gateway, chunk: Chunk, name: str, outcome: Outcome, progress: Progress, bar: TaskID
-) -> None:
-    """Counts how a chunk ends. All of them in one thread, so that the counts need no lock."""
-    shown = 0
-    for state in follow(gateway, chunk.job):
-        counts = state["counts"]
-        ended = counts["indexed"] + counts["failed"] + counts["cancelled"]
-        progress.advance(bar, ended - shown)
-        shown = ended
+class _Follower:
+    """Follows jobs one after the other while others are still being sent.
+
+    In a thread that ends with the process: whoever stops the command does not wait for jobs.
+    """
+
+    def __init__(self, gateway: Gateway, advance: Callable[[int], None]) -> None:
+        self._gateway = gateway
+        self._advance = advance
+        self._waiting: SimpleQueue[tuple[str, Chunk] | None] = SimpleQueue()
+        self._ended: list[tuple[str, Chunk, Job]] = []
+        self._failure: CommandFailed | None = None
+        self._thread = Thread(target=self._run, name="follow", daemon=True)
+        self._thread.start()
+
+    def add(self, name: str, chunk: Chunk) -> None:
+        self._waiting.put((name, chunk))
+
+    def ended(self) -> list[tuple[str, Chunk, Job]]:
+        """Waits for the end of every job.
+
+        Raises:
+            CommandFailed: a job cannot be followed.
+        """
+        self._waiting.put(None)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._ended
+
+    def _run(self) -> None:
+        try:
+            while (one := self._waiting.get()) is not None:
+                name, chunk = one
+                self._ended.append((name, chunk, self._followed(chunk)))
+        except CommandFailed as failure:
+            self._failure = failure
+
+    def _followed(self, chunk: Chunk) -> Job:
+        shown = 0
+        for state in follow(self._gateway, chunk.job):
+            counts = state["counts"]
+            ended = counts["indexed"] + counts["failed"] + counts["cancelled"]
+            self._advance(ended - shown)
+            shown = ended
+        return state
+
+
+def _count(outcome: Outcome, name: str, chunk: Chunk, job: Job) -> None:
+    counts = job["counts"]
     outcome.indexed += counts["indexed"]
     outcome.unchanged += counts["unchanged"]
     outcome.failed += counts["failed"] + counts["cancelled"]
-    outcome.faults += [(name, fault) for fault in chunk.faults(state)]
-    if counts["cancelled"] or state["state"] == "failed":
-        why = "the job was cancelled" if counts["cancelled"] else "the job failed"
-        outcome.faults.append((name, Fault("", f"{why}: {chunk.job}")))
+    outcome.faults += [(name, fault) for fault in chunk.faults(job)]
+    if job["state"] != "done":
+        outcome.failed += not (counts["failed"] + counts["cancelled"])
+        outcome.faults.append((name, Fault("", f"the job ended as {job['state']}: {job['id']}")))
 
 
 def _tell(console: Console, collection: str, outcome: Outcome) -> None:
