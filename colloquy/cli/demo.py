@@ -1,4 +1,4 @@
-"""demo: three questions to the sample dialogues, one of them answered by a picture."""
+"""demo: three questions to the sample dialogues, then the sample corpus, indexed and searched."""
 
 import json
 import time
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.rule import Rule
 
+from colloquy.cli.demo_corpus import index_and_search
 from colloquy.cli.dialogue_file import with_pictures
 from colloquy.cli.failure import CommandFailed
 from colloquy.cli.gateway import Gateway
@@ -21,6 +22,7 @@ from colloquy.local.control import Stack
 
 _QUESTIONS = 3
 _SAMPLES = Path("starter/samples")
+_CORPUS = "corpus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,11 @@ def demo(arguments: Namespace) -> int:
     questions = choose(_read(folder / "dialogues.json"))
     state = bring_up(stack, console)
     failures = [why for q in questions if (why := _ask(console, stack, folder, q)) is not None]
+    if stack.profile.indexer is not None:
+        with Gateway.of(stack, patient=True) as gateway:
+            failures += index_and_search(console, gateway, folder / _CORPUS)
     console.print(Rule(style="dim"))
-    console.print("The stack stays up. Try your own dialogues on its page:")
+    console.print("The stack stays up. Try your own on its page:")
     tell(console, state)
     if failures:
         raise CommandFailed("; ".join(failures))
