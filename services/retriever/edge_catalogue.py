@@ -16,6 +16,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -150,14 +151,16 @@ class Catalogue:
             await asyncio.wait([writing])
             raise
 
-    def clear(self, entry: Entry) -> None:
-        """Removes folders that `entry`, as it is now, has no use for."""
-        if entry.generations:
-            self._sweep(entry)
-        else:
-            shutil.rmtree(self._root / entry.digest, ignore_errors=True)
+    def remove(self, folder: str) -> None:
+        """Removes a generation that no entry names any more, and its collection's folder with the
+        last one."""
+        path = self._root / folder
+        shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            path.parent.rmdir()
 
     def _sweep(self, entry: Entry) -> None:
+        """Only at the start: later, what has no owner may be a graph that is being built."""
         owned = {generation.folder for generation in entry.generations}
         for path in (self._root / entry.digest).iterdir():
             if path.is_dir() and f"{entry.digest}/{path.name}" not in owned:

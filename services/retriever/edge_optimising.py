@@ -10,7 +10,6 @@ moment. Searches go on all the time, but for the tenth of a second in which the 
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -127,12 +126,13 @@ class Optimising:
 
     async def _tidy(self, key: Key, source: str, target: str, journal: Path) -> None:
         """Nobody asks for the loser any more, whichever it is; the winner is in the catalogue."""
-        owned = {generation.folder for generation in self._catalogue.entry(key).generations}
-        losers = [folder for folder in (source, target) if folder not in owned]
-        with suppress(Interrupted):  # a new worker knows none of them
-            await self._ask(do="forget", folder=source)
+        async with self._changing(key):
+            owned = {generation.folder for generation in self._catalogue.entry(key).generations}
+            losers = [folder for folder in (source, target) if folder not in owned]
+            with suppress(Interrupted):  # a new worker knows none of them
+                await self._ask(do="forget", folder=source)
+                for folder in losers:
+                    await self._ask(do="close", folder=folder)
+            await asyncio.to_thread(journal.unlink, True)
             for folder in losers:
-                await self._ask(do="close", folder=folder)
-        for folder in losers:
-            await asyncio.to_thread(shutil.rmtree, self._root / folder, True)
-        await asyncio.to_thread(journal.unlink, True)
+                await asyncio.to_thread(self._catalogue.remove, folder)

@@ -308,11 +308,12 @@ class EdgeStore:
     async def _retire(self, entry: Entry, old: Generation | None) -> None:
         """Makes `entry` the truth, and removes what it no longer has, `old`."""
         await self._catalogue.commit(entry)
-        if old is not None:
-            with suppress(Unavailable):  # a new worker has not opened it
-                close = {"do": "close", "folder": old.folder}
-                await self._worker.ask(lambda: Message(close))
-        await asyncio.to_thread(self._catalogue.clear, entry)
+        if old is None:
+            return
+        with suppress(Unavailable):  # a new worker has not opened it
+            close = {"do": "close", "folder": old.folder}
+            await self._worker.ask(lambda: Message(close))
+        await asyncio.to_thread(self._catalogue.remove, old.folder)
 
     def _changing(self, key: Key) -> asyncio.Lock:
         """Who holds it alone writes to the collection, live or staged."""
