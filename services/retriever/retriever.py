@@ -1,10 +1,13 @@
 """The retriever as a whole: its store, its spaces, what it can be asked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+from pydantic import SecretStr
 
 from colloquy.contracts.operation import Check, Readiness
 from colloquy.engine.serving.opened import Opened, Wanted, open_engines
@@ -21,7 +24,13 @@ from services.retriever.upsert import Upsert
 from services.retriever.vector_store import VectorStore
 from services.retriever.vector_stores import StoreSettings
 
-OpenStore = Callable[[StoreSettings, Path], AbstractAsyncContextManager[VectorStore]]
+
+class OpenStore(Protocol):
+    """Opens the vector store that the settings name."""
+
+    def __call__(
+        self, settings: StoreSettings, state_dir: Path, *, api_key: SecretStr | None
+    ) -> AbstractAsyncContextManager[VectorStore]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,9 @@ async def open_retriever(
     )
     bm25 = Bm25(settings.tuning.bm25)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings.tuning.store, settings.state))
+        store = await stack.enter_async_context(
+            open_store(settings.tuning.store, settings.state, api_key=settings.store_key)
+        )
         opened = await stack.enter_async_context(open_engines(wanted, metrics, ProbeAsker))
         spaces = await stack.enter_async_context(open_spaces(settings, opened, metrics))
         await asyncio.to_thread(bm25.load)

@@ -6,8 +6,8 @@ from typing import Self
 from pydantic import Field, SecretStr
 
 from colloquy.engine.serving.settings import EngineBinding, EngineTuning, bindings
-from colloquy.profile import Media, Profile, Secrets, Section, Task
-from colloquy.sections import Space, TaskSpace
+from colloquy.profile import Media, Profile, ProfileError, Secrets, Section, Task
+from colloquy.sections import ClipSpace, Space, TaskSpace
 from services.retriever.sparse import Bm25Settings
 from services.retriever.vector_stores import StoreSettings
 
@@ -68,6 +68,7 @@ class Settings(Section):
     blobs: Path
     blob_key: SecretStr
     hop_secret: SecretStr
+    store_key: SecretStr | None = None
     media: Media = Media()
     tuning: Tuning = Tuning()
 
@@ -76,8 +77,12 @@ class Settings(Section):
         """The retriever's part of `profile`.
 
         Raises:
+            ProfileError: the environment lacks the key of the vector store's server.
             pydantic.ValidationError: `retriever:` holds an unknown or wrong field.
         """
+        tuning = Tuning.model_validate(profile.retriever or {})
+        if (needed := tuning.store.api_key_secret) and secrets.vector_store_key is None:
+            raise ProfileError(f"the environment has no {needed}")
         endpoint = profile.endpoints.get("retriever")
         listen = endpoint.listen if endpoint is not None else None
         wanted = {space.task for space in profile.spaces.values() if isinstance(space, TaskSpace)}
@@ -86,7 +91,7 @@ class Settings(Section):
         }
         return cls(
             listen=listen or profile.address_of("retriever"),
-            spaces=dict(profile.spaces),
+            spaces={name: _placed(space, profile) for name, space in profile.spaces.items()},
             tasks=tasks,
             engines=bindings(profile, secrets, tasks),
             registry=profile.registry_dirs,
@@ -94,6 +99,16 @@ class Settings(Section):
             blobs=profile.blobs_dir,
             blob_key=secrets.blob_key,
             hop_secret=secrets.hop,
+            store_key=secrets.vector_store_key,
             media=profile.media,
-            tuning=Tuning.model_validate(profile.retriever or {}),
+            tuning=tuning,
         )
+
+
+def _placed(space: Space, profile: Profile) -> Space:
+    """A model's folder is relative to the checkout, as every folder of a profile is."""
+    if isinstance(space, ClipSpace) and "/" in space.model:
+        folder = profile.root / space.model
+        if folder.is_dir():
+            return space.model_copy(update={"model": str(folder.resolve())})
+    return space

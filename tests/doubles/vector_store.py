@@ -159,11 +159,13 @@ class StoreDouble:
         return sorted(hits, key=lambda hit: -hit.score)[:limit]
 
 
-def opens(store: StoreDouble) -> Callable[[Any, Path], Any]:
+def opens(store: StoreDouble) -> Any:
     """What a service takes as `open_store`."""
 
     @asynccontextmanager
-    async def open_store(_settings: Any, _state: Path) -> AsyncIterator[StoreDouble]:
+    async def open_store(
+        settings: Any, state_dir: Path, *, api_key: Any
+    ) -> AsyncIterator[StoreDouble]:
         yield store
 
     return open_store
