@@ -30,7 +30,7 @@ from training.vision import GRID, MERGE
 
 PICTURE_QUERIES = 0.08
 STOP = "."  # ends a query
-MARK_DIMENSION, MARK_SIZE = 20, 3.0  # where the base's wired heads look for what is asked
+TAUGHT = range(2, 100)  # layers above the wired ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,7 @@ class Judge(nn.Module):
         self.encoder = Encoder(tokenizer, GRID // MERGE)
         self._pad_id = int(tokenizer.pad_token_id)
         self._stop = int(tokenizer.convert_tokens_to_ids(STOP))
-        # How every query of ours begins, to the stop of its instruction.
-        self._opening = tokenizer(f"Query:{protocol.FRAGMENT_INSTRUCTION}")["input_ids"]
+        self._tags = tokenizer.convert_tokens_to_ids(["<|query_start|>", "<|query_end|>"])
         self.yes, self.no = (int(tokenizer(word)["input_ids"][0]) for word in ("Yes", "No"))
 
     @property
@@ -94,31 +93,41 @@ class Judge(nn.Module):
         return torch.softmax(first[:, [self.yes, self.no]], dim=-1)[:, 0]
 
     def mark_loss(self, groups: Sequence[Sequence[Example]]) -> Tensor:
-        """How far layer 0 is from marking the words of queries, and nothing else, as asked.
+        """How far layer 0 is from what it would be with the base's own tags around the query.
 
-        The base's wired heads compare what is being said with what is marked.
+        The base's wired heads compare what is being said with what stands before its tag, and the
+        published prompts have none: the adapter's lowest layer learns to read stops as the tags.
         """
         language = self.base.model.language_model
-        rows = [self.encoder.encode(group[0]) for group in groups]
-        forest = gather([grow([row]) for row in rows], self._pad_id)
-        embedded = language.embed_tokens(forest.ids)
-        rotary = language.rotary_emb(embedded, forest.positions)
-        out = language.layers[0](embedded, attention_mask=None, position_embeddings=rotary)
-        marks = torch.stack([self._asked(row) for row in forest.ids])
-        wanted = embedded[..., MARK_DIMENSION] + MARK_SIZE * marks
-        return nn.functional.mse_loss(out[..., MARK_DIMENSION].float(), wanted.float())
+        forest = gather([grow([self.encoder.encode(group[0])]) for group in groups], self._pad_id)
+        rotary = language.rotary_emb(language.embed_tokens(forest.ids), forest.positions)
 
-    def _asked(self, ids: Tensor) -> Tensor:
-        """(tokens,) of 0 and 1: the words between the instruction's end and the candidate."""
-        opening = torch.tensor(self._opening)
-        stops = (ids == self._stop).nonzero()[:, 0].tolist()
-        marks = torch.zeros(len(ids))
-        for place in range(len(ids) - len(opening)):
-            if torch.equal(ids[place : place + len(opening)], opening):
-                first = place + len(opening)
-                last = next((stop for stop in stops if stop >= first), first)
-                marks[first : last + 1] = 1.0
-        return marks
+        def lowest(ids: Tensor) -> Tensor:
+            embedded = language.embed_tokens(ids)
+            out: Tensor = language.layers[0](
+                embedded, attention_mask=None, position_embeddings=rotary
+            )
+            return out.float()
+
+        with torch.no_grad(), self.model.disable_adapter():
+            wanted = lowest(self._tagged(forest.ids))
+        missed = (lowest(forest.ids) - wanted).pow(2)
+        return missed.mean() + missed[forest.ids == self._stop].mean()
+
+    def _tagged(self, ids: Tensor) -> Tensor:
+        """The ids with the query's last stop and its instruction's replaced by the base's tags."""
+        tagged = ids.clone()
+        for row in tagged:
+            stops = (row == self._stop).nonzero()[:, 0]
+            row[stops[-2]], row[stops[-1]] = self._tags
+        return tagged
+
+    def teach(self, lowest: bool) -> None:
+        """Lets the gradient reach the adapter's lowest layer alone, or the layers of `TAUGHT`."""
+        for name, weight in self.model.named_parameters():
+            if "lora_" in name:
+                layer = int(name.split(".layers.")[1].split(".")[0])
+                weight.requires_grad_(layer == 0 if lowest else layer in TAUGHT)
 
 
 def grow(rows: Sequence[Encoded]) -> tuple[Encoded, list[int]]:
@@ -202,6 +211,7 @@ def train(recipe: RankRecipe) -> Path:
             for _ in range(recipe.batch_samples)
         ]
         groups = [_pointwise(judgement, rng) for judgement in drawn]
+        judge.teach(lowest=step < recipe.mark_steps)
         if step < recipe.mark_steps:
             with torch.autocast("cpu", torch.bfloat16):
                 loss = judge.mark_loss(groups)

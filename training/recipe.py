@@ -166,7 +166,7 @@ class RankRecipe(Section):
     rank: int = 32
     alpha: int = 64
     optimiser: Optimiser
-    mark_steps: int = Field(default=0, description="First steps: the mark at a query's end alone.")
+    mark_steps: int = Field(default=0, description="First steps: to read stops as tags, alone.")
     easy_steps: int = Field(
         default=0, description="First steps: no wrong candidate is nearly right."
     )
