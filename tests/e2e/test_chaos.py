@@ -52,7 +52,7 @@ def readiness(http: httpx.Client) -> int:
 
 
 def engine_name(stack: LocalStack) -> str:
-    return next(c.name for c in stack.state.children if c.name.startswith("engine-"))
+    return f"engine-{stack.profile.tasks['fragment'].engine}"
 
 
 def core_of(family: set[Identity]) -> Identity:

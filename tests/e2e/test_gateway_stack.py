@@ -25,13 +25,16 @@ def test_every_part_is_ready_and_named(http: httpx.Client) -> None:
 
     assert reply.status_code == 200
     names = {check["name"] for check in reply.json()["checks"]}
-    assert {"blobs", "decoders", "generator"} < names
+    services = {"generator", "retriever", "reranker", "indexer"}
+    assert {"blobs", "decoders", "space:clip", "space:lamra", *services} < names
 
 
-def test_the_models_are_the_tasks_and_their_versions(http: httpx.Client) -> None:
+def test_the_models_are_the_tasks_and_spaces_and_their_versions(http: httpx.Client) -> None:
     models = [model["id"] for model in http.get("/v1/models").json()["data"]]
 
-    assert sorted(model.partition("@")[0] for model in models) == ["fragment", "split"]
+    wanted = {"fragment", "split", "embed", "rank", "clip"}
+    assert {model.partition("@")[0] for model in models} == wanted
+    assert len(models) == len(set(models))
     assert all("@" in model for model in models)
 
 
