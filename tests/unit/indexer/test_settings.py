@@ -54,4 +54,4 @@ def test_the_ledgers_password_comes_from_the_environment() -> None:
     assert settings.ledger_password.get_secret_value() == "sesame-42"
     assert "sesame-42" not in repr(settings)
     with pytest.raises(ProfileError, match="LEDGER_PASSWORD"):
-        Secrets.from_environment(named, ENVIRONMENT)
+        Settings.of(named, Secrets.from_environment(named, ENVIRONMENT))
