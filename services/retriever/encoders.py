@@ -157,6 +157,9 @@ class _Texts:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        # A fast tokenizer keeps how it pads and truncates in itself, so of two threads that ask in
+        # different ways one would get the other's form: rows of different lengths.
+        self._asking = Lock()
         self.context_tokens = int(tokenizer.context_length)
         self._is_own = hasattr(tokenizer, "sot_token_id")
         self._inner = getattr(tokenizer, "tokenizer", None)
@@ -169,13 +172,15 @@ class _Texts:
         if self._inner is None:
             return len(text.encode("utf-8", "replace"))
         cleaned = self._tokenizer.clean_fn(text)
-        return len(self._inner(cleaned, truncation=False, verbose=False)["input_ids"])
+        with self._asking:
+            return len(self._inner(cleaned, truncation=False, verbose=False)["input_ids"])
 
     def tokens(self, text: str) -> Tensor:
         import torch
 
         if not self._is_own:
-            return self._tokenizer([text])[0]
+            with self._asking:
+                return self._tokenizer([text])[0]
         row = torch.zeros(self.context_tokens, dtype=torch.long)
         # Nothing is cut but the one character that has more tokens than the whole context.
         ids = self._ids(text)[: self.context_tokens - 2]
