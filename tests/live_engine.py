@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -48,7 +49,12 @@ def _is_core(process: psutil.Process) -> bool:
 
 @contextmanager
 def run_engine(
-    base: Path, folder: Path, *, model: str = "base@1", max_loras: int = 8
+    base: Path,
+    folder: Path,
+    *,
+    model: str = "base@1",
+    max_loras: int = 8,
+    runner: Literal["generate", "pooling"] = "generate",
 ) -> Iterator[LiveEngine]:
     """Starts an engine on the checkpoint in `base` and ends it, children included."""
     path, log = folder / "engine.sock", folder / "engine.log"
@@ -59,9 +65,10 @@ def run_engine(
         "--limit-mm-per-prompt", '{"image": 16, "video": 0}',
         "--allowed-media-domains", "none.invalid",
         "--enable-lora", "--max-loras", str(max_loras), "--max-lora-rank", "64",
-        "--enforce-eager", "--enable-prompt-tokens-details",
-        "--logprobs-mode", "processed_logprobs",
+        "--enforce-eager", "--enable-prompt-tokens-details", "--runner", runner,
     ]  # fmt: skip
+    if runner == "generate":
+        command += ["--logprobs-mode", "processed_logprobs"]
     path.unlink(missing_ok=True)
     environment = os.environ | {
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",

@@ -29,6 +29,14 @@ def engine(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield running
 
 
+@pytest.fixture(scope="session")
+def pooling_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
+    """Serves `base@1` as a model that embeds; no adapter is loaded at first."""
+    folder = tmp_path_factory.mktemp("pooling")
+    with run_engine(STARTER / "base" / "1", folder, max_loras=4, runner="pooling") as running:
+        yield running
+
+
 @pytest.fixture
 async def client(engine: LiveEngine) -> AsyncIterator[EngineClient]:
     async with EngineClient(engine.address, capabilities=Capabilities()) as client:

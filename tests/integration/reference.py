@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from peft import PeftModel
 from PIL import Image
@@ -46,6 +47,22 @@ class Reference:
         with torch.inference_mode():
             logits = self.model(**inputs).logits[0, -1, token_ids].float()
         return [float(p) for p in torch.softmax(logits, dim=-1)]
+
+    def last_state(
+        self, system: str, content: Content, *, plain_positions: bool = False
+    ) -> "np.ndarray[Any, np.dtype[np.float32]]":
+        """The last token's state behind the last norm: (width,).
+
+        Args:
+            plain_positions: count tokens, as if pictures had no rows and columns.
+        """
+        inputs = self._inputs(system, content)
+        if plain_positions:
+            length = inputs["input_ids"].shape[1]
+            inputs["position_ids"] = torch.arange(length).expand(3, 1, length)
+        with torch.inference_mode():
+            states = self.model(**inputs, output_hidden_states=True).hidden_states
+        return states[-1][0, -1].float().numpy()
 
     def count(self, system: str, content: Content, *, begun: str = "") -> int:
         return int(self._inputs(system, content, begun)["input_ids"].shape[1])
