@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from colloquy.servicekit.problems import CollectionMissing, Conflict, ServiceError
 from services.indexer.domain import Outcome, Work
 from services.indexer.index_item import IndexItem
@@ -49,6 +51,7 @@ class Worker:
         self._ended: asyncio.Queue[tuple[Outcome, float]] = asyncio.Queue()
         self._held_until = time.monotonic() + self.tuning.lease_s
         self._together = _WRITTEN_TOGETHER
+        self._gave_up = False
 
     def wake(self) -> None:
         """There is work that this process itself accepted."""
@@ -179,16 +182,23 @@ class Worker:
         await asyncio.sleep(self.tuning.lease_s / 3)
         before = time.monotonic()
         try:
-            await self.database.write(lambda db: leases.renew(db, self.owner, self.tuning.lease_s))
-            expired = await self.database.write(leases.expire)
+            if self._gave_up:
+                await self.database.write(lambda db: leases.give_back(db, self.owner))
+                self._gave_up = False
+            expired = await self.database.write(self._renew)
         except ServiceError:
             if time.monotonic() > self._held_until:
                 for task in self._running.values():
                     task.cancel()
                 self._running.clear()
+                self._gave_up = True
                 self._room.set()
             raise
         self._held_until = before + self.tuning.lease_s
         if expired:
             self.metrics.expired.inc(expired)
             self._more.set()
+
+    def _renew(self, db: Connection) -> int:
+        leases.renew(db, self.owner, self.tuning.lease_s)
+        return leases.expire(db, but=self.owner)

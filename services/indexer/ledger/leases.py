@@ -34,11 +34,18 @@ class Completed:
     lost: Sequence[Outcome]
 
 
-def expire(db: Connection) -> int:
-    """Gives back what nobody holds any more; returns how much."""
+def expire(db: Connection, but: str = "") -> int:
+    """Gives back what nobody holds any more; returns how much.
+
+    Not what `but` holds: who can ask lives, and was only late in renewing it.
+    """
     given_back = db.execute(
         update(items)
-        .where(items.c.state == "running", items.c.lease_until < now_s(db))
+        .where(
+            items.c.state == "running",
+            items.c.lease_until < now_s(db),
+            items.c.lease_owner != but,
+        )
         .values(state="queued", lease_owner=None, lease_until=None)
     )
     return given_back.rowcount
