@@ -19,6 +19,7 @@ from typing import Final
 from colloquy.servicekit.problems import Unavailable
 from services.retriever.domain import Key
 from services.retriever.edge_catalogue import Catalogue, Generation, new_folder
+from services.retriever.edge_copy import sync_log
 from services.retriever.edge_process import Channel, Worker, start_channel
 from services.retriever.edge_wire import Message
 
@@ -116,6 +117,7 @@ class Optimising:
             await self._ask(do="adopt", folder=source.folder, target=target, offset=offset)
             if self._worker.incarnation != incarnation:
                 raise Interrupted("the worker died, and with it what was written meanwhile")
+            await asyncio.to_thread(sync_log, self._root / target)
             await self._catalogue.commit(entry)
 
     async def _ask(self, **head: object) -> Message:

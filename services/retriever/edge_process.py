@@ -40,7 +40,7 @@ class Channel:
         try:
             (length,) = LENGTH.unpack(await self.reader.readexactly(LENGTH.size))
             return decode(await self.reader.readexactly(length))
-        except (EOFError, OSError):
+        except (EOFError, OSError, ValueError):  # the last: what it says cannot be read
             return None
 
     def send(self, message: Message) -> None:
@@ -48,7 +48,8 @@ class Channel:
 
     async def end(self) -> None:
         """Lets the process finish what it does, and puts an end to it if that takes long."""
-        self.writer.write_eof()
+        with suppress(OSError):
+            self.writer.write_eof()
         waiting = asyncio.ensure_future(asyncio.to_thread(self.process.wait))
         await asyncio.wait([waiting], timeout=_END_WITHIN_S)
         await self.kill()

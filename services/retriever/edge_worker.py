@@ -102,16 +102,21 @@ class Shards:
     def _begin(self, folder: str, journal: Path) -> None:
         """From here on writes to `folder` are noted in `journal`; its files hold all before."""
         self._end_journal(folder)
-        self._shard(folder).flush()
+        self._shard(folder)
+        if folder in self._unflushed:  # nothing may move in its files while they are copied
+            self.flush_one(folder)
         self._journals[folder] = journal.open("wb")
 
     def _adopt(self, folder: str, target: str, offset: int) -> Message:
-        """Opens the optimised copy and does what was written to `folder` since `offset`."""
+        """Opens the optimised copy and does what was written to `folder` since `offset`.
+
+        As after any write, it is the log that has to reach the disk before this counts.
+        """
         path = Path(self._journals[folder].name)
         copy = self._shard(target)
         with path.open("rb") as journal:
             offset = edge_shard.replay(copy, journal, offset)
-        copy.flush()
+        self._unflushed[target] = 1
         return Message({"offset": offset, **edge_shard.state(copy)})
 
     def _end_journal(self, folder: str) -> None:
