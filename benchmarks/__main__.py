@@ -15,20 +15,33 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import footprint, overhead, prefix_cache, rerank, tables, throughput
+from benchmarks import (
+    embedding,
+    footprint,
+    overhead,
+    prefix_cache,
+    rerank,
+    tables,
+    throughput,
+    vector_search,
+)
 from benchmarks.asking import Engine, Gateway, Refused
+from benchmarks.others import OthersFailed
 from benchmarks.own_stack import OwnStack, own_stack
+from benchmarks.retriever_side import RetrieverFailed
 from benchmarks.transformers_side import WorkerFailed, transformers_side
 from colloquy.cli.failure import EXPECTED
 from colloquy.cli.profiles import find_profile
 from colloquy.local.engine_command import model_of
-from colloquy.profile import TaskName, VllmEngine
+from colloquy.profile import Profile, TaskName, VllmEngine
 from colloquy.registry.store import CheckpointBroken, CheckpointMissing, Registry
 from colloquy.servicekit.problems import ServiceError
 from training.evaluate.direct import engine_client, served_name
 from training.evaluate.provenance import provenance
 
-MEASURES = ("throughput", "rerank", "overhead", "prefix", "footprint")
+MEASURES = ("throughput", "rerank", "embedding", "search", "overhead", "prefix", "footprint")
+OWN = frozenset({"embedding", "search"})
+"""Measured without a stack."""
 RESULT = tables.RESULTS / "latest.json"
 COMMAND = "make bench"
 
@@ -53,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         CannotMeasure,
         Refused,
         WorkerFailed,
+        OthersFailed,
+        RetrieverFailed,
         TimeoutError,
     ) as failure:
         print(f"benchmarks: {failure}", file=sys.stderr)
@@ -71,23 +86,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def _measure(args: argparse.Namespace) -> dict[str, Any]:
     say = Console(stderr=True).print
     path = find_profile(args.profile)
-    say(f"starting a stack of its own on {path.name}")
-    starts = args.repeats if "footprint" in args.only else 1
-    with own_stack(path, starts=min(starts, 3)) as stack:
-        say(f"ready after {stack.ready_s[-1]:.0f} s")
-        found: dict[str, Any] = {}
-        # First, before anything has grown.
-        if "footprint" in args.only:
-            found["footprint"] = footprint.measure(stack)
-        await _ask(args, stack, found, say)
-        if "rerank" in args.only:
-            say("twenty candidates reranked, beside transformers")
-            found["rerank"] = await _rerank(args, stack)
+    found: dict[str, Any] = {}
+    if "embedding" in args.only:
+        say("embedding, beside a bare loop and infinity_emb")
+        found["embedding"] = await embedding.measure(args.repeats)
+    if "search" in args.only:
+        say("vector search by size, beside FAISS and the client's local mode")
+        found["search"] = await vector_search.measure()
+    profile = Profile.load(path).name
+    if set(args.only) - OWN:
+        say(f"starting a stack of its own on {path.name}")
+        starts = args.repeats if "footprint" in args.only else 1
+        with own_stack(path, starts=min(starts, 3)) as stack:
+            say(f"ready after {stack.ready_s[-1]:.0f} s")
+            # First, before anything has grown.
+            if "footprint" in args.only:
+                found["footprint"] = footprint.measure(stack)
+            await _ask(args, stack, found, say)
     order = [name for name in MEASURES if name in found]
     return {
         "command": COMMAND,
         "made_by": provenance(),
-        "profile": stack.profile.name,
+        "profile": profile,
         **{name: found[name] for name in order},
     }
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accuracy_tables, rerank
+from benchmarks import accuracy_tables, corpus_tables, rerank
 from benchmarks.markdown import table
 from benchmarks.throughput import SINGLE
 
@@ -200,6 +200,8 @@ def _accuracy(found: Record, tables: str) -> str:
 _SECTIONS: Mapping[str, Callable[[Record], str]] = {
     "throughput": _throughput,
     "rerank": _rerank,
+    "embedding": corpus_tables.embedding,
+    "search": corpus_tables.search,
     "overhead": _overhead,
     "prefix": _prefix,
     "footprint": _footprint,
@@ -208,6 +210,8 @@ WRITERS: Mapping[str, Callable[[Record], str]] = {
     "latest": speed,
     "fragment": lambda found: _accuracy(found, accuracy_tables.fragment(found)),
     "split": lambda found: _accuracy(found, accuracy_tables.split(found)),
+    "retrieval": lambda found: _accuracy(found, corpus_tables.retrieval(found)),
+    "corpus": lambda found: _accuracy(found, corpus_tables.corpus(found)),
 }
 
 
