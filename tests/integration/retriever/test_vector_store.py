@@ -55,18 +55,26 @@ async def stores(
 @pytest_asyncio.fixture(loop_scope="module")
 async def store(stores: VectorStore) -> VectorStore:
     """Without any collection."""
-    for tenant in TENANTS:
-        for name in {"talks", "only-staged", *await stores.collections(tenant)}:
-            await stores.drop(Key(tenant, name))
-            await stores.drop(Key(tenant, name, staged=True))
+    await drop_all(stores, but=frozenset())
     return stores
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def talks(store: VectorStore) -> VectorStore:
-    """With the collection open and empty."""
-    await store.open(KEY, SCHEMA)
-    return store
+async def talks(stores: VectorStore) -> VectorStore:
+    """With the collection open and empty; it may have had other points before."""
+    await drop_all(stores, but=frozenset({KEY}))
+    if await stores.open(KEY, SCHEMA) != SCHEMA:
+        await stores.drop(KEY)
+        await stores.open(KEY, SCHEMA)
+    await stores.delete(KEY, EVERYTHING)
+    return stores
+
+
+async def drop_all(store: VectorStore, but: frozenset[Key]) -> None:
+    for tenant in TENANTS:
+        for name in {"talks", "only-staged", *await store.collections(tenant)}:
+            for key in {Key(tenant, name), Key(tenant, name, staged=True)} - but:
+                await store.drop(key)
 
 
 def at(second: int) -> datetime:
@@ -373,12 +381,13 @@ async def test_each_space_has_its_own_order(talks: VectorStore) -> None:
     assert (clip.id, lamra.id) == (identity(3), identity(0))
 
 
-async def test_a_rare_word_counts_more_than_a_frequent_one(talks: VectorStore) -> None:
+async def test_a_rare_word_counts_more_than_a_frequent_one(store: VectorStore) -> None:
     frequent, rare = 1, 2
-    await talks.upsert(KEY, [point(n, words={frequent: 1.0}) for n in range(9)])
-    await talks.upsert(KEY, [point(9, words={rare: 1.0}), point(10, words={7: 1.0})])
+    await store.open(KEY, SCHEMA)
+    await store.upsert(KEY, [point(n, words={frequent: 1.0}) for n in range(9)])
+    await store.upsert(KEY, [point(9, words={rare: 1.0}), point(10, words={7: 1.0})])
 
-    hits = await talks.matching(KEY, terms({frequent: 1.0, rare: 1.0}), EVERYTHING, 20)
+    hits = await store.matching(KEY, terms({frequent: 1.0, rare: 1.0}), EVERYTHING, 20)
 
     assert hits[0].id == identity(9)
     assert len(hits) == 10  # one has neither word
