@@ -193,29 +193,53 @@ class _Texts:
         return [token for token in self._tokenizer.encode(text) if token not in marks]
 
 
-def _reads_up_to_its_end(model: Any) -> bool:
-    """Whether a text's vector depends on nothing behind the mark of its end: CLIP's own text tower,
-    causal, read at that mark, which has the highest id."""
-    from open_clip.model import CLIP
+def _tower(model: Any) -> Any:
+    """What holds the weights of texts: the model itself, or a part of it."""
+    from open_clip.model import CustomTextCLIP
 
-    return type(model) is CLIP and model.text_pool_type == "argmax" and model.attn_mask is not None
+    return model.text if isinstance(model, CustomTextCLIP) else model
+
+
+def _pooling(tower: Any) -> tuple[str | None, int | None]:
+    """Which token a text is read at, `argmax` or `eos`, and that mark's id."""
+    pool = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
+    mark = getattr(tower, "text_eos_id", None) or getattr(tower, "eos_id", None)
+    return pool, mark
+
+
+def _reads_up_to_its_end(model: Any) -> bool:
+    """Whether a text's vector depends on nothing behind the mark of its end: causal towers of
+    open_clip's own that are read at that mark."""
+    from open_clip.model import CLIP, CustomTextCLIP
+    from open_clip.transformer import TextTransformer
+
+    tower = _tower(model)
+    known = type(model) is CLIP or (
+        type(model) is CustomTextCLIP
+        and type(tower) is TextTransformer
+        and tower.cls_emb is None
+        and not tower.use_pad_mask
+    )
+    return known and _pooling(tower)[0] in ("argmax", "eos") and tower.attn_mask is not None
 
 
 def _encode_shortened(model: Any, tokens: Tensor) -> Tensor:
-    """`CLIP.encode_text` without the padding that no text of the batch needs: (texts, dimensions).
+    """`encode_text` without the padding that no text of the batch needs: (texts, dimensions).
 
     Most texts have a dozen tokens and the context has 77, so this is several times faster.
     """
     import torch
 
-    ends = tokens.argmax(dim=-1)
+    tower = _tower(model)
+    pool, mark = _pooling(tower)
+    ends = (tokens if pool == "argmax" else (tokens == mark).int()).argmax(dim=-1)
     length = int(ends.max()) + 1
     tokens = tokens[:, :length]
-    dtype = model.transformer.get_cast_dtype()
-    x = model.token_embedding(tokens).to(dtype) + model.positional_embedding[:length].to(dtype)
-    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    x = model.ln_final(x)[torch.arange(len(x), device=x.device), ends]
-    projection = model.text_projection
+    dtype = tower.transformer.get_cast_dtype()
+    x = tower.token_embedding(tokens).to(dtype) + tower.positional_embedding[:length].to(dtype)
+    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+    x = tower.ln_final(x)[torch.arange(len(x), device=x.device), ends]
+    projection = tower.text_projection
     if projection is None:
         return x
     return projection(x) if isinstance(projection, torch.nn.Linear) else x @ projection

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
-from open_clip.model import CLIP
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -17,25 +16,31 @@ DIMENSIONS = 24
 PREPROCESS = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic"}
 
 
-def write_clip(folder: Path, *, seed: int = 0, **text: Any) -> Path:
-    """A model with open_clip's own tokenizer; `text` overrides its text tower's settings."""
-    config = {
+def write_clip(folder: Path, *, seed: int = 0, custom: bool = False, **text: Any) -> Path:
+    """A model with open_clip's own tokenizer.
+
+    Args:
+        custom: its text tower is a part of its own.
+        text: overrides the text tower's settings.
+    """
+    config: dict[str, Any] = {
+        "custom_text": custom,
         "embed_dim": DIMENSIONS,
         "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16,
                        "patch_size": 8},
         "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2,
                      "layers": 2} | text,
     }  # fmt: skip
+    folder.mkdir(parents=True)
+    written = {"model_cfg": config, "preprocess_cfg": PREPROCESS}
+    (folder / "open_clip_config.json").write_text(json.dumps(written))
     torch.manual_seed(seed)
-    model = CLIP(**json.loads(json.dumps(config)))
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     with torch.no_grad():  # at their usual scale random towers say nearly the same of everything
         for weight in model.parameters():
             if weight.dim() > 1:
                 weight.normal_(0, 0.2)
-    folder.mkdir(parents=True)
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    written = {"model_cfg": config, "preprocess_cfg": PREPROCESS}
-    (folder / "open_clip_config.json").write_text(json.dumps(written))
     return folder
 
 

@@ -18,6 +18,7 @@ from colloquy.sections import ClipSpace
 from services.retriever.encoders import load_clip
 from services.retriever.settings import Settings
 from tests.doubles.vector_store import StoreDouble
+from tests.integration.conftest import STARTER
 from tests.integration.retriever.clips import Reference, write_checkpoint, write_clip
 from tests.integration.retriever.stack import (
     asked,
@@ -235,15 +236,49 @@ def encoded(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_model_that_is_not_causal_reads_its_whole_context(tmp_path: Path) -> None:
-    folder = write_clip(tmp_path / "m", no_causal_mask=True)
-    space = ClipSpace(kind="open_clip", model=str(folder))
-    model = load_clip("clip", space, Registry([]))
-    told = model.encode_texts([model.tokens("red shoes"), model.tokens("a longer text by far")])
-    assert not model.shortens
+@pytest.mark.parametrize(
+    ("tower", "shortens"),
+    [
+        ({}, True),
+        ({"custom": True}, True),
+        ({"custom": True, "pool_type": "eos", "eos_id": 49407}, True),
+        ({"no_causal_mask": True}, False),
+        ({"custom": True, "pool_type": "last"}, False),
+        ({"custom": True, "embed_cls": True}, False),
+    ],
+)
+def test_padding_is_left_out_where_nothing_reads_it(
+    tmp_path: Path, tower: dict[str, Any], shortens: bool
+) -> None:
+    folder = write_clip(tmp_path / "m", **tower)
+    model = load_clip("c", ClipSpace(kind="open_clip", model=str(folder)), Registry([]))
+    texts = ["red shoes", "a longer text by far", "x"]
+    told = model.encode_texts([model.tokens(text) for text in texts])
+    assert model.shortens is shortens
     reference = Reference(folder)
-    assert cosine(told[0], reference.text("red shoes")) > 0.9999
-    assert cosine(told[1], reference.text("a longer text by far")) > 0.9999
+    assert min(cosine(a, reference.text(text)) for a, text in zip(told, texts, strict=True)) > (
+        0.9999
+    )
+
+
+def test_the_starter_model_is_served_as_open_clip_computes_it() -> None:
+    """Its tokenizer is one of transformers, with marks of its own."""
+    model = load_clip("clip", ClipSpace(kind="open_clip", model="clip@1"), Registry([STARTER]))
+    reference = Reference(STARTER / "clip" / "1")
+    texts = ["a red shoe", "红色的鞋子", "", "word " * 20]
+    told = model.encode_texts([model.tokens(text) for text in texts])
+    assert min(cosine(a, reference.text(text)) for a, text in zip(told, texts, strict=True)) > (
+        0.9999
+    )
+    assert [model.count(text) for text in texts] == [
+        int((reference.tokenizer([text]) != reference.tokenizer([""])[0, -1]).sum())
+        for text in texts
+    ]
+    marks = reference.tokenizer.tokenizer.all_special_tokens
+    for mark in marks:
+        one, other = model.encode_texts([model.tokens(f"{mark} {pet}") for pet in ("cat", "dog")])
+        assert cosine(one, other) < 0.99
+    assert marks
 
 
 def test_a_folder_is_named_by_its_weights(tmp_path: Path) -> None:
