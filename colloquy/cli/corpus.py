@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from colloquy.cli.conditions import conditions
 from colloquy.cli.failure import CommandFailed
 from colloquy.cli.following import follow, last
 from colloquy.cli.gateway import Gateway
 from colloquy.cli.profiles import stack_of
+from colloquy.cli.show import show_table
 
 _PAGE = 100
 
@@ -29,7 +29,7 @@ def collections(arguments: Namespace) -> int:
     elif not found:
         console.print("there are no collections; `colloquy index` makes one")
     else:
-        console.print(_collection_table(found))
+        _show_collections(found)
     return 0
 
 
@@ -40,7 +40,7 @@ def show_collection(arguments: Namespace) -> int:
     if arguments.json:
         console.print_json(json.dumps(found))
         return 0
-    console.print(_collection_table([found]))
+    _show_collections([found])
     for space in found["spaces"]:
         state = "" if space["current"] else "  [yellow]of an older model; `colloquy reindex`[/]"
         console.print(f"  {space['name']}  {space['revision']}, {space['dimensions']}{state}")
@@ -79,8 +79,10 @@ def jobs(arguments: Namespace) -> int:
             found = gateway.get(path, {"limit": arguments.limit, **query})["jobs"]
             if arguments.json:
                 console.print_json(json.dumps(found))
+            elif found:
+                _show_jobs(found)
             else:
-                console.print(_job_table(found) if found else "there are no jobs")
+                console.print("there are no jobs")
             return 0
         if arguments.cancel:
             job = gateway.call("DELETE", f"/v1/jobs/{arguments.id}")
@@ -171,44 +173,44 @@ def _ask(question: str) -> None:
         raise CommandFailed("nothing was done")
 
 
-def _collection_table(found: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("collection", "dialogues", "fragments", "pending", "spaces", "kept"):
-        table.add_column(column)
-    for one in found:
-        days = one["retention_days"]
-        table.add_row(
-            one["name"],
-            str(one["dialogues"]),
-            str(one["fragments"]),
-            str(one["pending"]),
-            ", ".join(space["revision"] for space in one["spaces"]),
-            f"{days} days" if days else "for good",
-        )
-    return table
+def _show_collections(found: list[dict[str, Any]]) -> None:
+    show_table(
+        ("collection", "dialogues", "fragments", "pending", "spaces", "kept"),
+        (
+            (
+                one["name"],
+                str(one["dialogues"]),
+                str(one["fragments"]),
+                str(one["pending"]),
+                ", ".join(space["revision"] for space in one["spaces"]),
+                f"{one['retention_days']} days" if one["retention_days"] else "for good",
+            )
+            for one in found
+        ),
+    )
 
 
-def _job_table(found: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("job", "kind", "collection", "state", "done", "failed", "begun"):
-        table.add_column(column)
-    for job in found:
-        counts = job["counts"]
-        table.add_row(
-            job["id"],
-            job["kind"],
-            job["collection"] or "–",
-            job["state"],
-            f"{counts['indexed']} of {counts['total']}",
-            str(counts["failed"]),
-            str(job["created"])[:19].replace("T", " "),
-        )
-    return table
+def _show_jobs(found: list[dict[str, Any]]) -> None:
+    show_table(
+        ("job", "kind", "collection", "state", "done", "failed", "begun"),
+        (
+            (
+                job["id"],
+                job["kind"],
+                job["collection"] or "–",
+                job["state"],
+                f"{job['counts']['indexed']} of {job['counts']['total']}",
+                str(job["counts"]["failed"]),
+                str(job["created"])[:19].replace("T", " "),
+            )
+            for job in found
+        ),
+    )
 
 
 def _show_job(console: Console, job: dict[str, Any]) -> None:
-    console.print(_job_table([job]))
+    _show_jobs([job])
     for error in job["errors"]:
         who = error["dialogue_id"] or (f"item {error['item']}" if error["item"] is not None else "")
         words = ": ".join(filter(None, (who, error["at"], error["why"])))
-        console.print(f"  [red]{escape(words)}[/]", highlight=False)
+        console.print(f"  [red]{escape(words)}[/]", highlight=False, soft_wrap=True)

@@ -113,7 +113,7 @@ class Gateway:
                 return content
             wait_s = _wait_s(answer)
             if answer.status_code not in _BUSY or time.monotonic() + wait_s > give_up:
-                raise Refused(_words(answer), answer.status_code)
+                raise Refused(words_of(answer), answer.status_code)
             self._sleep(wait_s)
 
     @contextmanager
@@ -129,7 +129,7 @@ class Gateway:
             with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
                 if not answer.is_success:
                     answer.read()
-                    raise Refused(_words(answer), answer.status_code)
+                    raise Refused(words_of(answer), answer.status_code)
                 yield answer.iter_lines()
         except httpx.HTTPError as error:
             raise CommandFailed("the gateway does not answer; see `colloquy status`") from error
@@ -149,17 +149,17 @@ def _wait_s(answer: httpx.Response) -> float:
     return min(float(written), _LONGEST_WAIT_S) if written.isdecimal() else 1.0
 
 
-def _words(answer: httpx.Response) -> str:
-    """A problem in one line, with the places that are wrong."""
+def words_of(answer: httpx.Response) -> str:
+    """A problem in one line, with the places that are wrong; the detail is often the first."""
     try:
         problem = answer.json()
-        words = (
-            f"{problem['title']}: {problem['detail']}" if problem["detail"] else problem["title"]
-        )
+        detail = problem["detail"]
+        words = f"{problem['title']}: {detail}" if detail else problem["title"]
     except (ValueError, KeyError, TypeError):
         return f"the gateway answered {answer.status_code}"
     told = (problem.get("faults") or [])[:_MOST_FAULTS]
     faults = [f"{fault['at']}: {fault['why']}" for fault in told]
+    faults = [fault for fault in faults if fault != detail]
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         faults.append(f"the key is read from {KEY_VARIABLE}")
     if wait := answer.headers.get("retry-after"):

@@ -181,15 +181,15 @@ def _count(outcome: Outcome, name: str, chunk: Chunk, job: Job) -> None:
 
 def _tell(console: Console, collection: str, outcome: Outcome) -> None:
     unchanged = f", {outcome.unchanged} of them were there already" if outcome.unchanged else ""
-    console.print(
-        f"{collection}: {outcome.indexed} dialogues can be searched{unchanged}", highlight=False
-    )
+    found = f"{collection}: {outcome.indexed} dialogues can be searched{unchanged}"
+    console.print(found, highlight=False, soft_wrap=True)
     if not outcome.failed:
         return
     console.print(f"[red]{outcome.failed} cannot[/]:", highlight=False)
     for name, fault in outcome.faults[:_SHOWN_FAULTS]:
         who = f" ({fault.dialogue_id})" if fault.dialogue_id else ""
-        console.print(f"  {escape(name)}: {escape(str(fault) + who)}", highlight=False)
+        line = f"  {escape(name)}: {escape(str(fault) + who)}"
+        console.print(line, highlight=False, soft_wrap=True)
     if len(outcome.faults) > _SHOWN_FAULTS:
         more = len(outcome.faults) - _SHOWN_FAULTS
         console.print(f"  and {more} more; `--json` lists them all", highlight=False)

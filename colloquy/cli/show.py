@@ -1,12 +1,29 @@
-"""Dialogues and fragments as text for a terminal."""
+"""Dialogues, fragments and tables as text for a terminal, or for a file."""
 
-from collections.abc import Collection, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 _PICTURE = "[magenta]▧ picture[/]"
+_ANY_WIDTH = 10_000
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints a table whose first column, a name to be copied, is never cut or broken.
+
+    Into a pipe or a file each row is one line, however long.
+    """
+    console = Console() if sys.stdout.isatty() else Console(width=_ANY_WIDTH)
+    table = Table(box=None, pad_edge=False)
+    for place, column in enumerate(columns):
+        table.add_column(column, no_wrap=place == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
 
 
 def show_turns(console: Console, turns: Sequence[dict[str, Any]], *, ids: Collection[int]) -> None:

@@ -1,8 +1,10 @@
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
+from colloquy.cli.gateway import words_of
 from colloquy.contracts.collections import CollectionSpec, ItemError, JobCounts
 from colloquy.contracts.content import Utterance
 from colloquy.contracts.fragments import FoundFragment, FragmentSearchResponse, Scores
@@ -66,6 +68,27 @@ def test_jobs_are_listed_by_collection(
         standing.gateway.new_job("ingest", name)
     assert standing.run("jobs", "--collection", "one", "--json") == 0
     assert [job["collection"] for job in json.loads(capsys.readouterr().out)] == ["one"]
+
+
+def test_names_and_job_ids_are_whole_however_narrow_it_is(
+    standing: Standing, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "a-collection-with-a-name-that-is-longer-than-the-terminal-is-wide"
+    standing.gateway.collections[name] = CollectionSpec()
+    job = standing.gateway.new_job("ingest", name)
+    assert standing.run("jobs") == 0
+    assert standing.run("collections", "list") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [job.id, "ingest", name] in [row[:3] for row in rows]
+    assert name in [row[0] for row in rows]
+
+
+def test_what_is_wrong_is_said_once() -> None:
+    first, second = ({"at": f"body/{name}", "why": "is too long"} for name in "ab")
+    problem = {"title": "No", "detail": "body/a: is too long", "faults": [first, second]}
+    answer = httpx.Response(422, json=problem)
+    assert words_of(answer) == "No: body/a: is too long; body/b: is too long"
 
 
 def test_a_job_with_errors_shows_them_and_ends_with_one(
