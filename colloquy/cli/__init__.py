@@ -69,7 +69,7 @@ def _add_stack(commands: "_Commands[argparse.ArgumentParser]") -> None:
     logs.add_argument("child", nargs="?", help="one process; all of them if left out")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what is new")
     logs.add_argument("-n", "--lines", type=int, default=40, help="of each process")
-    _command(commands, "demo", "demo", "ask three questions of the sample dialogues")
+    _command(commands, "demo", "demo", "ask sample dialogues, index a sample corpus, search it")
     doctor = _command(commands, "doctor", "doctor", "check a profile and this machine")
     doctor.add_argument("--json", action="store_true")
 
@@ -97,7 +97,11 @@ def _add_questions(commands: "_Commands[argparse.ArgumentParser]") -> None:
     search.add_argument("--image", type=Path, metavar="FILE", help="a picture to ask with")
     search.add_argument("--top-k", type=int, help="fragments at most")
     search.add_argument("--candidates", type=int, help="that retrieval proposes")
-    search.add_argument("--rerank", choices=("none", "pointwise", "listwise"))
+    search.add_argument(
+        "--rerank",
+        choices=("none", "pointwise", "listwise"),
+        help="default: pointwise, where the profile has the task `rank`",
+    )
     search.add_argument("--no-refine", action="store_true", help="whole fragments, not lines")
     search.add_argument(
         "--filter",
@@ -115,7 +119,7 @@ def _add_questions(commands: "_Commands[argparse.ArgumentParser]") -> None:
             metavar="FILE",
             help="JSON; its pictures may be paths, relative to the file",
         )
-        command.add_argument("--timeout-ms", type=int)
+        command.add_argument("--timeout-ms", type=int, help="for the whole answer")
         command.add_argument("--json", action="store_true", help="the gateway's answer as it is")
 
 
@@ -153,20 +157,28 @@ def _add_corpus(commands: "_Commands[argparse.ArgumentParser]") -> None:
     _add_collections(commands)
     jobs = _command(commands, "jobs", "corpus", "what is being indexed, deleted, erased")
     jobs.add_argument("id", nargs="?", help="one job, with its errors")
-    jobs.add_argument("--collection", metavar="NAME")
-    jobs.add_argument("--limit", type=int, default=20)
+    jobs.add_argument("--collection", metavar="NAME", help="only its jobs")
+    jobs.add_argument("--limit", type=int, default=20, help="the newest so many (20)")
     jobs.add_argument("-f", "--follow", action="store_true", help="wait for the job's end")
     jobs.add_argument("--cancel", action="store_true", help="what it has not begun is left undone")
     jobs.add_argument("--json", action="store_true")
     erase = _command(commands, "erase", "corpus", "erase a person's traces everywhere")
-    erase.add_argument("--speaker", metavar="NAME")
-    erase.add_argument("--metadata", action="append", default=[], metavar="KEY=VALUE")
+    erase.add_argument(
+        "--speaker", metavar="NAME", help="the turns of this speaker, in every dialogue"
+    )
+    erase.add_argument(
+        "--metadata",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="the whole dialogues that have it; `:=` for JSON; repeatable, then all must hold",
+    )
     erase.add_argument("--yes", action="store_true", help="do not ask")
     reindex = _command(
         commands, "reindex", "corpus", "embed collections again, with the models now"
     )
     reindex.add_argument("names", nargs="*", metavar="NAME")
-    reindex.add_argument("--all", action="store_true")
+    reindex.add_argument("--all", action="store_true", help="every collection")
     backup = _command(commands, "backup", "backup", "copy ledger, pictures and keys to a file")
     backup.add_argument("file", type=Path, metavar="FILE", help="a .tar; it holds secrets")
     restore = _command(commands, "restore", "backup", "put a backup into an empty state")
@@ -182,7 +194,9 @@ def _add_collections(commands: "_Commands[argparse.ArgumentParser]") -> None:
     show = _command(verbs, "show", "corpus", "one collection with its spaces")
     show.add_argument("--json", action="store_true")
     create = _command(verbs, "create", "corpus", "make a collection")
-    create.add_argument("--space", action="append", help="default: every one of the profile")
+    create.add_argument(
+        "--space", action="append", help="repeatable; default: every one of the profile"
+    )
     create.add_argument("--retention-days", type=int, help="unchanged dialogues go then")
     drop = _command(verbs, "drop", "corpus", "delete a collection with everything in it")
     drop.add_argument("--yes", action="store_true", help="do not ask")
