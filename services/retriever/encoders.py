@@ -20,6 +20,11 @@ Tensor = Any
 _FOLDER = "local-dir:"
 _PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 _DIGEST_CHARACTERS = 12
+# Of what open_clip's own tokenizer reads at once: it takes the square of a word's length, and a
+# hundred thousand letters without a space would hold a thread for hours.
+_WORD_CHARACTERS = 64
+# That it may remember; by itself it never forgets one.
+_KNOWN_WORDS = 65_536
 
 
 class ClipModel:
@@ -189,8 +194,22 @@ class _Texts:
         return row
 
     def _ids(self, text: str) -> list[int]:
-        marks = self._tokenizer.all_special_ids
-        return [token for token in self._tokenizer.encode(text) if token not in marks]
+        """As the tokenizer's `encode`, without marks; a very long word is read in pieces."""
+        own = self._tokenizer
+        ids: list[int] = []
+        for word in own.pat.findall(own.clean_fn(text)):
+            for start in range(0, len(word), _WORD_CHARACTERS):
+                ids += self._ids_of(word[start : start + _WORD_CHARACTERS])
+        return [token for token in ids if token not in own.all_special_ids]
+
+    def _ids_of(self, word: str) -> list[int]:
+        own = self._tokenizer
+        letters = "".join(own.byte_encoder[byte] for byte in word.encode("utf-8"))
+        with self._asking:  # it looks whether it knows a word, and then for the word
+            if len(own.cache) > _KNOWN_WORDS:
+                own.cache = {own.decoder[mark]: own.decoder[mark] for mark in own.all_special_ids}
+            pieces = own.bpe(letters).split(" ")
+        return [own.encoder[piece] for piece in pieces]
 
 
 def _tower(model: Any) -> Any:
