@@ -62,18 +62,22 @@ class ClipEncoder:
         self._metrics = metrics
         self._model: ClipModel | None = None
         self._problem = "the model is being loaded"
-        self._threads = ThreadPoolExecutor(settings.prepare_threads, f"prepare-{name}")
+        # Queries have threads and batches of their own: they wait for what runs, not for a backlog.
+        self._threads = {
+            is_query: ThreadPoolExecutor(settings.prepare_threads, f"prepare-{name}")
+            for is_query in (False, True)
+        }
         # A prepared picture is large: few are held at once.
         self._places = asyncio.Semaphore(settings.documents_at_once)
         self._waiting = 0
-        # Queries have batches of their own: they wait for the batch that runs, not for a backlog.
         self._texts = {is_query: self._text_batcher() for is_query in (False, True)}
         self._pictures = {is_query: self._picture_batcher() for is_query in (False, True)}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["ClipEncoder"]:
         async with AsyncExitStack() as stack:
-            stack.callback(self._threads.shutdown, wait=False, cancel_futures=True)
+            for threads in self._threads.values():
+                stack.callback(threads.shutdown, wait=False, cancel_futures=True)
             for batcher in (*self._texts.values(), *self._pictures.values()):
                 await stack.enter_async_context(batcher)
             loading = asyncio.create_task(self._keep_loading())
@@ -146,7 +150,7 @@ class ClipEncoder:
                 for window in windows(text, model.count, model.context_tokens)
             ]
 
-        prepared = await self._in_thread(prepare)
+        prepared = await self._in_thread(prepare, is_query)
         batcher = self._texts[is_query]
         vectors = await together([self._in_turn(batcher, window) for window in prepared])
         return mean_of_units(np.stack(vectors)), sum(size for _, size in prepared)
@@ -160,7 +164,7 @@ class ClipEncoder:
         async with AsyncExitStack() as stack:
             if not is_query:
                 await stack.enter_async_context(self._places)
-            prepared = await self._in_thread(prepare)
+            prepared = await self._in_thread(prepare, is_query)
             return (await self._pictures[is_query].submit([prepared]))[0]
 
     async def _in_turn(self, batcher: "Batcher[Any, Array]", item: Any) -> Array:
@@ -169,8 +173,8 @@ class ClipEncoder:
         async with self._places:
             return (await batcher.submit([item]))[0]
 
-    async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def _in_thread(self, work: Callable[[], Any], is_query: bool) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads[is_query], work)
 
     # --- batches ----------------------------------------------------------------------------
 

@@ -25,7 +25,11 @@ class Encoding(Section):
         description="Pictures and texts of documents under way; queries are not counted. Two "
         "batches keep a model busy.",
     )
-    prepare_threads: int = Field(default=2, gt=0, description="That decode and tokenise.")
+    prepare_threads: int = Field(
+        default=2,
+        gt=0,
+        description="That decode and tokenise, for documents; as many do it for queries.",
+    )
     waiting_items: int = Field(
         default=8_192, gt=0, description="Contents that may wait in a space; beyond it, 503."
     )

@@ -3,6 +3,7 @@
 import io
 import itertools
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,25 @@ def test_more_contents_than_may_wait_are_refused_at_once(
         assert asked(client, "/v1/embed", space="clip", items=items[:3])
     assert reply.status_code == 503
     assert reply.headers["retry-after"]
+
+
+def test_a_query_does_not_wait_for_a_backlog_of_long_documents(
+    clip_only: Settings, store: StoreDouble
+) -> None:
+    letters = random.Random(3).choices("abcdefghijklmnopqrstuvwxyz", k=10_000)
+    documents = [[text_part("".join(letters) + str(number))] for number in range(40)]
+    with serving(clip_only, store) as client, ThreadPoolExecutor(1) as background:
+        began = time.monotonic()
+        backlog = background.submit(vectors, client, *documents)
+        time.sleep(0.1)
+        waited = []
+        while not backlog.done():
+            asked_at = time.monotonic()
+            vectors(client, [text_part("red shoes")], role="query")
+            waited.append(time.monotonic() - asked_at)
+        took = time.monotonic() - began
+        assert len(backlog.result()) == len(documents)
+    assert max(waited) < took / 4
 
 
 def test_half_precision_points_the_same_way(clip_registry: Path, reference: Reference) -> None:
