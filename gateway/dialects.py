@@ -5,7 +5,7 @@ OpenAI parts, or `{"content": …}` around any of these (vLLM). A string that is
 image is that image (NIM). Every place is named as the caller wrote it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeGuard
 
 from colloquy.contracts.content import MAX_PARTS, MAX_TEXT_CHARACTERS, ImagePart, TextPart
@@ -15,6 +15,7 @@ from gateway.pictures import Placed
 
 _DATA_IMAGE = "data:image/"
 _LONGEST_SCHEME = 16
+_MAX_DEPTH = 64
 
 
 def contents_of(value: Any, at: str) -> list[list[Placed]]:
@@ -45,7 +46,10 @@ def content_of(value: Any, at: str) -> list[Placed]:
     if not isinstance(value, dict):
         raise wrong(at, "must be a text, an object or a list of content parts")
     if "content" in value:
-        return content_of(value["content"], f"{at}/content")
+        inner, at = value["content"], f"{at}/content"
+        if isinstance(inner, dict) and "content" in inner:
+            raise wrong(at, "must be a text, a content part or a list of them")
+        return content_of(inner, at)
     if "type" in value:
         return [_part(value, at)]
     found: list[Placed] = []
@@ -77,6 +81,20 @@ def of_messages(messages: Sequence[dict[str, Any]], at: str) -> list[Placed]:
     if len(found) > MAX_PARTS:
         raise wrong(at, f"may have at most {MAX_PARTS} parts")
     return found
+
+
+def check_depth(value: Any, at: str) -> None:
+    """What goes back to the caller as it came must be written again, which has its bounds.
+
+    Raises:
+        Malformed: it is nested too deeply.
+    """
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return
+    raise wrong(at, f"is nested more than {_MAX_DEPTH} deep, too much to be returned")
 
 
 def pictures_first(content: Sequence[Placed]) -> list[Placed]:
@@ -128,6 +146,12 @@ def _image(value: Any, at: str) -> Placed:
     if ":" not in value[:_LONGEST_SCHEME]:
         value = "data:;base64," + value  # Jina's clients send the bare bytes
     return ImagePart.of(value), at
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _is_number(value: Any) -> TypeGuard[int]:

@@ -47,6 +47,9 @@ class Reranking:
                 for place, document in enumerate(request.documents)
             ),
         ]
+        if request.return_documents:
+            for place, document in enumerate(request.documents):
+                dialects.check_depth(document, f"body/documents/{place}")
         if request.model is not None:
             check_model(request.model, (await self._reranker.tasks()).tasks)
         query, *candidates = await self._pictures.take_in_parts(tenant, contents)

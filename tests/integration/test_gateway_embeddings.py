@@ -1,6 +1,7 @@
 """Vectors and rankings at a real gateway, as other people's clients ask for them."""
 
 import base64
+import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -394,6 +395,29 @@ def test_a_wrong_ranking_is_named_by_its_place(front: Front, body: dict[str, Any
     assert reply.status_code in (415, 422), reply.text
     assert reply.json()["faults"][0]["at"].startswith(at)
     assert front.reranker.asked == []
+
+
+@pytest.mark.parametrize("deep", ["[" * 300 + "]" * 300, '{"n":' * 300 + "1" + "}" * 300])
+def test_a_document_too_deep_to_be_written_again_is_not_given_back(front: Front, deep: str) -> None:
+    documents: list[Any] = ["x", {"text": "y", "more": json.loads(deep)}]
+
+    refused = rank(front, documents=documents, return_documents=True)
+    taken = rank(front, documents=documents)
+
+    assert (refused.status_code, slug(refused)) == (422, "invalid-request")
+    assert refused.json()["faults"][0]["at"] == "body/documents/1"
+    assert taken.status_code == 200, "what is not given back may be as deep as it likes"
+
+
+def test_a_content_around_a_content_around_a_content_is_none(front: Front) -> None:
+    body = '{"input": ' + '{"content": ' * 900 + '"x"' + "}" * 901
+
+    reply = front.http.post(
+        "/v1/embeddings", content=body, headers={"content-type": "application/json"}
+    )
+
+    assert (reply.status_code, slug(reply)) == (422, "invalid-request")
+    assert reply.json()["faults"][0]["at"] == "body/input/content"
 
 
 def test_the_time_for_a_ranking_is_the_callers(front: Front) -> None:
