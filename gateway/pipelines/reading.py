@@ -11,6 +11,7 @@ from colloquy.servicekit.problems import Malformed, MalformedJson
 from gateway.items import RawItem
 
 _DOTS = frozenset({".", ".."})
+_LINE_BREAK = "\n"  # the one character that a route's place does not match
 
 
 def read_all(batch: list[RawItem], ids: set[str]) -> list[Dialogue | ItemError]:
@@ -36,7 +37,7 @@ def _read(item: RawItem, ids: set[str]) -> Dialogue | ItemError:
         return item_error(item, _id_in(value), faults_of(findings, value), "is not valid")
     if dialogue.id is None:
         return item_error(item, None, [Fault(at="id", why="is required in a collection")], "")
-    if dialogue.id in _DOTS:
+    if dialogue.id in _DOTS or _LINE_BREAK in dialogue.id:
         why = "cannot be a place in a path, so such a dialogue could not be asked for"
         return item_error(item, dialogue.id, [Fault(at="id", why=why)], "")
     if dialogue.id in ids:

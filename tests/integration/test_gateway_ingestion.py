@@ -152,13 +152,14 @@ def test_a_wrong_item_is_reported_with_its_number_line_and_place_and_the_others_
             json.dumps(talk("good")).encode(),
             json.dumps(talk("picture", [image_part("data:image/png;base64,AAAA")])).encode(),
             json.dumps(talk("..")).encode(),
+            json.dumps(talk("two\nlines")).encode(),
             json.dumps(talk("also-good")).encode(),
         ]
     )
 
     reply = front.ingest(body)
 
-    assert (reply.json()["accepted"], reply.json()["failed"]) == (2, 8)
+    assert (reply.json()["accepted"], reply.json()["failed"]) == (2, 9)
     errors = front.http.get(reply.headers["location"]).json()["errors"]
     told = {error["item"]: (error["line"], error["dialogue_id"], error["at"]) for error in errors}
     assert told == {
@@ -170,6 +171,7 @@ def test_a_wrong_item_is_reported_with_its_number_line_and_place_and_the_others_
         6: (8, "good", "id"),
         7: (9, "picture", "utterances/0/content/0/image_url/url"),
         8: (10, "..", "id"),
+        9: (11, "two\nlines", "id"),
     }
     assert all(error["why"] for error in errors)
 
