@@ -82,6 +82,7 @@ def check_browser(headers: Headers, method: str) -> None:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[: host.find("]") + 1]
-    return host.partition(":")[0]
+    """The name in a `Host`; nothing where what follows it is no port."""
+    end = host.find("]") + 1 if host.startswith("[") else 0
+    name, colon, port = host[end:].partition(":")
+    return "" if colon and not port.isdecimal() else host[:end] + name

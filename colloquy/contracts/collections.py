@@ -101,7 +101,10 @@ class Append(Contract):
 
     utterances: list[Utterance] = Field(min_length=1, max_length=1_000)
     expected_turns: int | None = Field(
-        default=None, ge=0, description="Refused with 409 when the dialogue has another number."
+        default=None,
+        ge=0,
+        strict=True,
+        description="Refused with 409 when the dialogue has another number.",
     )
 
 

@@ -47,7 +47,16 @@ def slug(reply: httpx.Response) -> str:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", "", "[::2]"],
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "10.0.0.1",
+        "",
+        "[::2]",
+        "127.0.0.1:1@evil.example",
+        "[::1]evil.example",
+    ],
 )
 @pytest.mark.parametrize("path", ["/", "/v1/models", "/metrics", "/readyz", "/openapi.json"])
 def test_without_keys_another_name_for_this_machine_is_refused(
