@@ -24,7 +24,7 @@ browser: setup    ## Chromium for the page's test, from Debian's packages where 
 lock: setup       ## resolve the dependencies again and write setup/cpu.lock
 	$(bin)/python setup/lock.py
 
-demo: setup       ## start the stack and ask the sample dialogues three questions
+demo: setup       ## start the stack, ask the samples, index a corpus and search it
 	@$(colloquy) demo --profile $(PROFILE)
 
 up: setup         ## start the stack (PROFILE=starter)
