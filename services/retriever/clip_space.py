@@ -23,10 +23,10 @@ from colloquy.servicekit.problems import Overloaded, ServiceError, Unavailable
 from services.retriever.encoders import ClipModel
 from services.retriever.encoding import (
     Array,
-    Content,
     Encoded,
     Identity,
     Item,
+    goes_first,
     mean_of_units,
     together,
     unit,
@@ -62,16 +62,17 @@ class ClipEncoder:
         self._metrics = metrics
         self._model: ClipModel | None = None
         self._problem = "the model is being loaded"
-        # Queries have threads and batches of their own: they wait for what runs, not for a backlog.
+        # What goes first has threads and batches of its own: it waits for what runs, not for a
+        # backlog.
         self._threads = {
-            is_query: ThreadPoolExecutor(settings.prepare_threads, f"prepare-{name}")
-            for is_query in (False, True)
+            first: ThreadPoolExecutor(settings.prepare_threads, f"prepare-{name}")
+            for first in (False, True)
         }
         # A prepared picture is large: few are held at once.
         self._places = asyncio.Semaphore(settings.documents_at_once)
         self._waiting = 0
-        self._texts = {is_query: self._text_batcher() for is_query in (False, True)}
-        self._pictures = {is_query: self._picture_batcher() for is_query in (False, True)}
+        self._texts = {first: self._text_batcher() for first in (False, True)}
+        self._pictures = {first: self._picture_batcher() for first in (False, True)}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["ClipEncoder"]:
@@ -107,9 +108,10 @@ class ClipEncoder:
         if self._waiting + len(items) > self._settings.waiting_items:
             raise Overloaded("too many contents wait to be embedded")
         self._waiting += len(items)
+        first = goes_first(items)
         try:
             result: list[Encoded | ServiceError] = await together(
-                [self._one(tenant, item) for item in items]
+                [self._one(tenant, item, first) for item in items]
             )
             return result
         finally:
@@ -117,19 +119,18 @@ class ClipEncoder:
 
     # --- one content ------------------------------------------------------------------------
 
-    async def _one(self, tenant: str, item: Item) -> Encoded | ServiceError:
-        is_query = isinstance(item, Content) and item.is_query
+    async def _one(self, tenant: str, item: Item, first: bool) -> Encoded | ServiceError:
         try:
-            return await self._encoded(tenant, item, is_query)
+            return await self._encoded(tenant, item, first)
         except _OF_THE_ITEM as error:
             return error
 
-    async def _encoded(self, tenant: str, item: Item, is_query: bool) -> Encoded:
+    async def _encoded(self, tenant: str, item: Item, first: bool) -> Encoded:
         text = "\n".join(filter(None, (text.strip() for text in item.texts)))
         pictures = list(dict.fromkeys(item.pictures))
-        work: list[Any] = [self._picture(tenant, ref, is_query) for ref in pictures]
+        work: list[Any] = [self._picture(tenant, ref, first) for ref in pictures]
         if text or not pictures:
-            work.append(self._text(text, is_query))
+            work.append(self._text(text, first))
         told = await together(work)
         means = []
         tokens = 0
@@ -140,7 +141,7 @@ class ClipEncoder:
             means.append(mean)
         return Encoded(unit(np.sum(means, axis=0)).tolist(), tokens)
 
-    async def _text(self, text: str, is_query: bool) -> tuple[Array, int]:
+    async def _text(self, text: str, first: bool) -> tuple[Array, int]:
         """The mean of a text's windows, and how many tokens they have."""
         model = self._loaded()
 
@@ -150,22 +151,22 @@ class ClipEncoder:
                 for window in windows(text, model.count, model.context_tokens)
             ]
 
-        prepared = await self._in_thread(prepare, is_query)
-        batcher = self._texts[is_query]
+        prepared = await self._in_thread(prepare, first)
+        batcher = self._texts[first]
         vectors = await together([self._in_turn(batcher, window) for window in prepared])
         return mean_of_units(np.stack(vectors)), sum(size for _, size in prepared)
 
-    async def _picture(self, tenant: str, ref: str, is_query: bool) -> Array:
+    async def _picture(self, tenant: str, ref: str, first: bool) -> Array:
         model = self._loaded()
 
         def prepare() -> Tensor:
             return model.prepare(self._blobs.get(tenant, ref).data)
 
         async with AsyncExitStack() as stack:
-            if not is_query:
+            if not first:
                 await stack.enter_async_context(self._places)
-            prepared = await self._in_thread(prepare, is_query)
-            return (await self._pictures[is_query].submit([prepared]))[0]
+            prepared = await self._in_thread(prepare, first)
+            return (await self._pictures[first].submit([prepared]))[0]
 
     async def _in_turn(self, batcher: "Batcher[Any, Array]", item: Any) -> Array:
         if batcher is self._texts[True]:
@@ -173,8 +174,8 @@ class ClipEncoder:
         async with self._places:
             return (await batcher.submit([item]))[0]
 
-    async def _in_thread(self, work: Callable[[], Any], is_query: bool) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads[is_query], work)
+    async def _in_thread(self, work: Callable[[], Any], first: bool) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads[first], work)
 
     # --- batches ----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from colloquy.contracts.content import ImagePart, TextPart, Utterance
+from colloquy.contracts.fragments import MAX_QUERY_CHARACTERS
 from colloquy.contracts.operation import Check
 from colloquy.servicekit.problems import ServiceError
 
@@ -50,6 +51,18 @@ class Turns:
 
 
 Item = Content | Turns
+
+
+def goes_first(items: Sequence[Item]) -> bool:
+    """Whether they are what a search asks with: one query, with a text and a picture at most.
+
+    It does not wait for documents. Whoever embeds many queries, or long ones, waits like everybody
+    else: ahead of the line they would hold up every search.
+    """
+    if len(items) != 1 or not isinstance(items[0], Content) or not items[0].is_query:
+        return False
+    (query,) = items
+    return len(query.pictures) <= 1 and sum(map(len, query.texts)) <= MAX_QUERY_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Encoding(Section):
     prepare_threads: int = Field(
         default=2,
         gt=0,
-        description="That decode and tokenise, for documents; as many do it for queries.",
+        description="That decode and tokenise; as many do it for the queries of searches.",
     )
     waiting_items: int = Field(
         default=8_192, gt=0, description="Contents that may wait in a space; beyond it, 503."

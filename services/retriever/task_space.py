@@ -21,7 +21,15 @@ from colloquy.protocols import lamra
 from colloquy.protocols.lamra import Picture
 from colloquy.protocols.prompt import Prompt
 from colloquy.servicekit.problems import Overloaded, ServiceError, TooLarge, Unavailable
-from services.retriever.encoding import Content, Encoded, Identity, Item, mean_of_units, together
+from services.retriever.encoding import (
+    Content,
+    Encoded,
+    Identity,
+    Item,
+    goes_first,
+    mean_of_units,
+    together,
+)
 from services.retriever.settings import Encoding
 
 # The chat template's own tokens: turns, roles, the opening of the answer.
@@ -73,19 +81,19 @@ class TaskEncoder:
         if self._waiting + len(items) > self._settings.waiting_items:
             raise Overloaded("too many contents wait to be embedded")
         self._waiting += len(items)
+        first = goes_first(items)
         try:
             result: list[Encoded | ServiceError] = await together(
-                [self._one(tenant, item) for item in items]
+                [self._one(tenant, item, first) for item in items]
             )
             return result
         finally:
             self._waiting -= len(items)
 
-    async def _one(self, tenant: str, item: Item) -> Encoded | ServiceError:
-        is_query = isinstance(item, Content) and item.is_query
+    async def _one(self, tenant: str, item: Item, first: bool) -> Encoded | ServiceError:
         try:
             async with AsyncExitStack() as stack:
-                if not is_query:
+                if not first:
                     await stack.enter_async_context(self._places)
                 inquiry = await self._model.open(tenant, item.pictures)
                 turns, writes = _turns(item)

@@ -222,14 +222,15 @@ def test_more_contents_than_may_wait_are_refused_at_once(
     assert reply.headers["retry-after"]
 
 
-def test_a_query_does_not_wait_for_a_backlog_of_long_documents(
-    clip_only: Settings, store: StoreDouble
+@pytest.mark.parametrize("role", ["document", "query"])
+def test_a_query_does_not_wait_for_a_backlog_of_long_texts(
+    clip_only: Settings, store: StoreDouble, role: str
 ) -> None:
     letters = random.Random(3).choices("abcdefghijklmnopqrstuvwxyz", k=10_000)
     documents = [[text_part("".join(letters) + str(number))] for number in range(40)]
     with serving(clip_only, store) as client, ThreadPoolExecutor(1) as background:
         began = time.monotonic()
-        backlog = background.submit(vectors, client, *documents)
+        backlog = background.submit(vectors, client, *documents, role=role)
         time.sleep(0.1)
         waited = []
         while not backlog.done():
