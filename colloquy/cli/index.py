@@ -68,6 +68,8 @@ class Outcome:
 def index(arguments: Namespace) -> int:
     with Gateway.of(stack_of(arguments), patient=True) as gateway:
         for path in arguments.files:
+            if path.is_dir():
+                raise CommandFailed(f"{path} is a folder; name its files, as {path}/*.ndjson")
             if not path.is_file():
                 raise CommandFailed(f"{path}: there is no such file")
         ensure_collection(gateway, arguments.collection)
@@ -115,7 +117,7 @@ def run(gateway: Gateway, collection: str, sources: Iterable[Source]) -> Outcome
         progress.update(read, total=progress.tasks[read].completed)
         for name, chunk, job in follower.ended():
             _count(outcome, name, chunk, job)
-    outcome.faults = unsent + outcome.faults
+    outcome.faults = _in_order(unsent + outcome.faults)
     outcome.failed += len(unsent)
     return outcome
 
@@ -177,6 +179,18 @@ def _count(outcome: Outcome, name: str, chunk: Chunk, job: Job) -> None:
     if job["state"] != "done":
         outcome.failed += not (counts["failed"] + counts["cancelled"])
         outcome.faults.append((name, Fault("", f"the job ended as {job['state']}: {job['id']}")))
+
+
+def _in_order(faults: list[tuple[str, Fault]]) -> list[tuple[str, Fault]]:
+    """As they stand in the files, whoever found them; those of a whole file or job come first."""
+    files = list(dict.fromkeys(name for name, _ in faults))
+
+    def place(one: tuple[str, Fault]) -> tuple[int, int]:
+        name, fault = one
+        number = fault.place.rpartition(" ")[2]
+        return files.index(name), int(number) if number.isdecimal() else 0
+
+    return sorted(faults, key=place)
 
 
 def _tell(console: Console, collection: str, outcome: Outcome) -> None:

@@ -129,6 +129,19 @@ def test_wrong_items_and_lost_pictures_are_reported_and_the_others_go_on(
     }
 
 
+def test_what_is_wrong_is_listed_in_the_order_of_the_files(
+    standing: Standing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"d-{number}" for number in range(12)]
+    first = write(tmp_path / "1.ndjson", *map(dialogue, names), dialogue("late", 3))
+    second = write(tmp_path / "2.ndjson", dialogue("soon", 3))
+    standing.gateway.bad["d-9"] = "cannot be embedded"
+    files = str(first), str(second)
+    assert standing.run("index", *files, "--collection", "family", "--json") == 1
+    told = [(fault["file"], fault["place"]) for fault in outcome_of(capsys)["faults"]]
+    assert told == [(files[0], "line 10"), (files[0], "line 13"), (files[1], "line 1")]
+
+
 def test_a_chunk_that_is_refused_is_halved_until_the_wrong_one_is_alone(
     standing: Standing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,6 +176,14 @@ def test_a_file_that_is_not_there_is_named_before_anything_is_sent(
     assert standing.run("index", str(good), "gone.json", "--collection", "family") == 1
     assert "gone.json: there is no such file" in capsys.readouterr().err
     assert standing.gateway.bodies == []
+
+
+def test_a_folder_is_told_from_a_file_that_is_not_there(
+    standing: Standing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert standing.run("index", str(tmp_path), "--collection", "family") == 1
+    assert "is a folder" in capsys.readouterr().err
+    assert standing.gateway.collections == {}
 
 
 def test_events_that_break_off_are_taken_up_again(standing: Standing, tmp_path: Path) -> None:
