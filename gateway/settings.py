@@ -54,7 +54,10 @@ class Knobs(_Section):
         default=20, ge=1, le=1_000, description="Of a search in a collection that names no number."
     )
     rerank_weight: float = Field(
-        default=1.0, ge=0, description="Of P(Yes) beside the cosine, in a pointwise final score."
+        default=1.0,
+        ge=0,
+        description="Of P(Yes) in a pointwise final score: beside the cosine where one method "
+        "searched, in first places beside the fused rank where several did.",
     )
     max_refined: int = Field(
         default=20,

@@ -17,6 +17,9 @@ SpaceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Parts = Annotated[list[Part], Field(min_length=1, max_length=64)]
 BM25 = "bm25"
 MAX_UPSERT = 256
+RANK_CONSTANT = 60
+"""Of reciprocal rank fusion as published: a place is worth 1/(60 + place), places from 1. It keeps
+one method's first place from outweighing two second places."""
 MAX_PAGE = 1_000
 
 

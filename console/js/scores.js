@@ -15,7 +15,7 @@ const MEANINGS = {
   pointwise: {
     retrieval: COSINE,
     rerank: "How probable the reranker finds it that this fragment answers, from 0 to 1.",
-    final: "Retrieval plus the weighted rerank score. It orders the list.",
+    final: "The fused rank with the weighted rerank score beside it, or retrieval plus rerank where one method searched. It orders the list.",
   },
   listwise: {
     retrieval: COSINE,

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from colloquy.contracts.content import Dialogue, Utterance
 from colloquy.contracts.fragments import FoundFragment, Scores
 from colloquy.contracts.generation import FragmentAnswer
-from colloquy.contracts.retrieval import Candidate, FragmentRecord
+from colloquy.contracts.retrieval import RANK_CONSTANT, Candidate, FragmentRecord
 from colloquy.protocols import ffrs, lamra
 from colloquy.servicekit.problems import UpstreamFailed
+
+_FIRST_PLACE = 1 / (RANK_CONSTANT + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +48,22 @@ def as_retrieved(candidates: Sequence[Candidate]) -> list[Ranked]:
 def by_yes(
     candidates: Sequence[Candidate], p_yes: Sequence[float | None], weight: float
 ) -> list[Ranked]:
-    """LamRA's pointwise order: the cosine and `weight` times P(Yes).
+    """The pointwise order.
 
-    A candidate without a cosine (only BM25 was asked) or without P(Yes) (the time was up) counts
-    as 0 there.
+    Where one method found the candidates it is LamRA's: the cosine and `weight` times P(Yes). Where
+    several did, their fused rank says more than any cosine, so it stays, and P(Yes) is one voice
+    more: certainty is worth `weight` first places (ADR 8). What is missing counts as 0.
     """
+    several = len({method for one in candidates for method in one.by_method}) > 1
     ranked = [
         Ranked(
             one.fragment,
             Scores(
                 retrieval=one.similarity,
                 rerank=yes,
-                final=lamra.fused(one.similarity or 0.0, yes or 0.0, weight),
+                final=one.score + weight * (yes or 0.0) * _FIRST_PLACE
+                if several
+                else lamra.fused(one.similarity or 0.0, yes or 0.0, weight),
             ),
         )
         for one, yes in zip(candidates, p_yes, strict=True)

@@ -46,8 +46,9 @@ async def search(
     best are read by F2RVLM (`refine`), which names what answers in each, and one of which nothing
     answers is dropped. The rest comes dialogue by dialogue, with the scores of its best fragment,
     best first. `filter` and `as` bound who may be found. `retrieval` is the cosine in the
-    collection's first space. `final` is the score of rank fusion without reranking; the cosine and
-    P(Yes) together for `pointwise`; the probability of the candidate's number for `listwise`, where
+    collection's first space. `final` is the score of rank fusion without reranking; for
+    `pointwise` that score with P(Yes) as one voice more, or the cosine and P(Yes) together where a
+    single method searched; the probability of the candidate's number for `listwise`, where
     what did not fit into the list follows with null.
 
     `degraded` names what was left out because it failed or the time did not suffice:

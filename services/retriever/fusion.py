@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-RANK_CONSTANT = 60
-"""Of the publication; it keeps one method's first place from outweighing two second places."""
+from colloquy.contracts.retrieval import RANK_CONSTANT
 
 
 def fuse(rankings: Mapping[str, Sequence[UUID]]) -> list[tuple[UUID, float]]:

@@ -85,7 +85,10 @@ class RetrieverDouble:
         return Retrieved(
             candidates=[
                 Candidate(
-                    fragment=record, similarity=similarity, score=1 / (60 + rank), by_method={}
+                    fragment=record,
+                    similarity=similarity,
+                    score=1 / (60 + rank),
+                    by_method=dict.fromkeys(question.methods or ("clip", "bm25"), similarity),
                 )
                 for rank, (similarity, record) in enumerate(scored[: question.limit], 1)
                 if similarity > 0

@@ -74,7 +74,7 @@ def test_a_fragment_comes_with_its_own_turns_and_scores(
         scores = fragment["scores"]
         assert -1.0 <= scores["retrieval"] <= 1.0
         if rerank == "pointwise":
-            assert scores["final"] == pytest.approx(scores["retrieval"] + scores["rerank"])
+            assert scores["final"] > scores["rerank"] / 61
     finals = [fragment["scores"]["final"] for fragment in answer["fragments"]]
     assert finals == sorted(finals, reverse=True)
     assert ("rank" in answer["models"]) == (rerank != "none")

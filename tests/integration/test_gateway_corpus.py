@@ -231,13 +231,27 @@ def test_without_reranking_the_fused_rank_is_final(front: Front) -> None:
     assert "rank" not in answer["models"]
 
 
-def test_pointwise_is_the_default_and_adds_the_weighted_yes(tmp_path: Path) -> None:
+def test_pointwise_is_the_default_and_one_voice_beside_the_fused_rank(tmp_path: Path) -> None:
     with running_front(tmp_path, rerank_weight=0.5) as front:
         keep_three(front)
-        answer = front.find("grandma", refine=False).json()
+        plain = front.find("cake grandma", rerank="none", refine=False).json()
+        answer = front.find("cake grandma", refine=False).json()
 
     (asked,) = front.reranker.asked
     assert asked.mode == "pointwise"
+    fused = {one["dialogue_id"]: one["scores"]["final"] for one in plain["fragments"]}
+    for fragment in answer["fragments"]:
+        scores = fragment["scores"]
+        expected = fused[fragment["dialogue_id"]] + 0.5 * scores["rerank"] / 61
+        assert scores["final"] == pytest.approx(expected)
+
+
+def test_what_one_method_found_has_the_published_score(tmp_path: Path) -> None:
+    with running_front(tmp_path, rerank_weight=0.5) as front:
+        keep_three(front)
+        answer = front.find("cake grandma", refine=False, methods=["clip"]).json()
+
+    assert answer["fragments"]
     for fragment in answer["fragments"]:
         scores = fragment["scores"]
         assert scores["final"] == pytest.approx(scores["retrieval"] + 0.5 * scores["rerank"])
@@ -364,7 +378,8 @@ def test_candidates_without_a_score_count_as_retrieved(front: Front) -> None:
 
     assert answer["degraded"] == ["rerank-partial"]
     last = answer["fragments"][-1]["scores"]
-    assert (last["rerank"], last["final"]) == (None, last["retrieval"])
+    assert last["rerank"] is None
+    assert last["final"] == pytest.approx(1 / 63)
 
 
 def test_a_way_of_retrieving_that_was_left_out_is_told(front: Front) -> None:
