@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from colloquy.contracts.content import TextPart
 from colloquy.contracts.fragments import Filter
 from colloquy.contracts.retrieval import (
     CollectionState,
@@ -25,11 +26,20 @@ from colloquy.contracts.retrieval import (
     UpsertFragments,
 )
 from colloquy.servicekit.calls import ServiceClient
-from colloquy.servicekit.problems import CollectionMissing, ServiceError, Unavailable
+from colloquy.servicekit.problems import (
+    CollectionMissing,
+    DeadlineExceeded,
+    ServiceError,
+    Unavailable,
+    UpstreamFailed,
+)
 from services.indexer.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 _MAX_IDS = 10_000
+# Of one call, in characters: so that it ends long before it is given up, whoever wrote how much.
+_CALL_WEIGHT = 200_000
+_PICTURE_WEIGHT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,10 @@ class Target:
 
 @dataclass(slots=True)
 class _Entry:
+    """Fragments of one dialogue that go into one call; heavier than `_CALL_WEIGHT` only alone."""
+
     records: Sequence[FragmentRecord]
+    weight: int
     answer: "asyncio.Future[list[FragmentFault]]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -90,9 +103,7 @@ class Points:
         self, target: Target, records: Sequence[FragmentRecord]
     ) -> list[FragmentFault]:
         """Stores all of `records` but those that it returns."""
-        entries = [
-            _Entry(records[i : i + self._together]) for i in range(0, len(records), self._together)
-        ]
+        entries = list(_entries(records, self._together))
         self._waiting.setdefault(target, deque()).extend(entries)
         self._filled.set()
         try:
@@ -162,12 +173,16 @@ class Points:
             target, entries = next(iter(self._waiting.items()))
             del self._waiting[target]
             taken: list[_Entry] = []
-            room = self._together
-            while entries and (entries[0].answer.done() or len(entries[0].records) <= room):
-                entry = entries.popleft()
+            room, weight = self._together, _CALL_WEIGHT
+            while entries:
+                entry = entries[0]
                 if not entry.answer.done():
+                    if taken and (len(entry.records) > room or entry.weight > weight):
+                        break
                     taken.append(entry)
                     room -= len(entry.records)
+                    weight -= entry.weight
+                entries.popleft()
             if entries:
                 self._waiting[target] = entries  # behind the others: each collection has its turn
             if taken:
@@ -184,6 +199,9 @@ class Points:
                 for entry in entries:  # one of them is refused; which?
                     await self._upsert_all(target, [entry])
                 return
+            if isinstance(error, DeadlineExceeded) and entries[0].weight > _CALL_WEIGHT:
+                # Not like a retriever that is away: the next attempt may end as this one did.
+                error = UpstreamFailed("a fragment is too long to be embedded in time")
             for entry in entries:
                 _answer(entry, error)
             return
@@ -191,6 +209,29 @@ class Points:
         faults = {fault.id: fault for fault in told.faults}
         for entry in entries:
             _answer(entry, [faults[r.id] for r in entry.records if r.id in faults])
+
+
+def _entries(records: Iterable[FragmentRecord], most: int) -> Iterator[_Entry]:
+    """`records` in order, as few calls as hold them: at most `most` each, and not too heavy."""
+    held: list[FragmentRecord] = []
+    weight = 0
+    for record in records:
+        more = _weight(record)
+        if held and (len(held) == most or weight + more > _CALL_WEIGHT):
+            yield _Entry(held, weight)
+            held, weight = [], 0
+        held.append(record)
+        weight += more
+    if held:
+        yield _Entry(held, weight)
+
+
+def _weight(record: FragmentRecord) -> int:
+    return sum(
+        len(part.text) if isinstance(part, TextPart) else _PICTURE_WEIGHT
+        for turn in record.utterances
+        for part in turn.parts
+    )
 
 
 def _answer(entry: _Entry, told: list[FragmentFault] | ServiceError) -> None:

@@ -67,6 +67,7 @@ class RetrieverDouble:
         failure: raised instead of answering.
         refuses: why a fragment cannot be embedded; None where it can.
         is_away_for: upserts that are answered as if the service were away.
+        hangs_on: upserts that never end.
         delay_s: of an upsert, before it is stored.
         upserted: how often each fragment was stored, by collection.
         calls: fragments in each call.
@@ -76,6 +77,7 @@ class RetrieverDouble:
     failure: ServiceError | None = None
     refuses: Callable[[FragmentRecord], str | None] = lambda record: None
     is_away_for: Callable[[UpsertFragments], bool] = lambda body: False
+    hangs_on: Callable[[UpsertFragments], bool] = lambda body: False
     delay_s: float = 0.0
     held: dict[Key, Held] = field(default_factory=dict)
     upserted: Counter[tuple[Key, UUID]] = field(default_factory=Counter)
@@ -125,7 +127,7 @@ class RetrieverDouble:
             raise Malformed("a fragment is sent twice")
         if any(self.models.get(name) != revision for name, revision in held.spaces.items()):
             raise Conflict("a space has another model now")
-        await asyncio.sleep(self.delay_s)
+        await asyncio.sleep(3_600 if self.hangs_on(body) else self.delay_s)
         held = self.find(body)  # it may have been dropped meanwhile
         self.calls.append(len(body.fragments))
         faults = []

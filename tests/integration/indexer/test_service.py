@@ -619,3 +619,31 @@ def test_bad_input_is_named(indexer: RunningIndexer, path: str, body: dict[str, 
 
     assert reply.status_code == 422
     assert reply.json()["faults"]
+
+
+def test_a_call_carries_little_where_fragments_are_long(tmp_path: Path) -> None:
+    long = ["word " * 18_000, "z"]
+    with running_indexer(tmp_path) as indexer:
+        indexer.shelf()
+        indexer.index(*(talk(f"long-{n}", *long) for n in range(12)))
+        in_long_calls = max(indexer.retriever.calls)
+        indexer.retriever.delay_s = 0.2  # what comes meanwhile travels together
+        indexer.index(*(talk(f"short-{n}", "x", "y") for n in range(64)))
+        in_short_calls = max(indexer.retriever.calls)
+    assert in_long_calls <= 2
+    assert in_short_calls > 2
+
+
+def test_a_fragment_too_long_for_any_call_fails_alone_and_the_others_are_indexed(
+    tmp_path: Path,
+) -> None:
+    endless = talk("endless", *["word " * 20_000] * 3)
+    with running_indexer(tmp_path, call_timeout_s=0.5) as indexer:
+        indexer.shelf()
+        indexer.retriever.hangs_on = lambda body: any(
+            record.dialogue_id == "endless" for record in body.fragments
+        )
+        job = indexer.index(endless, *(talk(f"d{n}", "x") for n in range(5)))
+    assert (job["counts"]["indexed"], job["counts"]["failed"]) == (5, 1)
+    assert job["errors"][0]["dialogue_id"] == "endless"
+    assert "too long" in job["errors"][0]["why"]
