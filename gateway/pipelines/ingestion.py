@@ -20,7 +20,10 @@ from colloquy.contracts.problem import Fault
 from colloquy.contracts.retrieval import CollectionRef
 from colloquy.servicekit.context import request_id
 from colloquy.servicekit.problems import (
+    CollectionMissing,
+    Conflict,
     Malformed,
+    NotFound,
     Overloaded,
     ServiceError,
     TooLarge,
@@ -124,6 +127,21 @@ class Ingestion:
 
     async def _take(self, target: Target, spool: Spool, split: Split) -> Accepted:
         await asyncio.to_thread(_look, spool, split, self._max_item_bytes)
+        try:
+            return await self._send(target, spool, split)
+        except NotFound as error:
+            if isinstance(error, CollectionMissing):
+                raise
+            raise Conflict(
+                "this request was overtaken: the same body came again under its key, or the "
+                "collection was dropped; send it again"
+            ) from None
+
+    async def _send(self, target: Target, spool: Spool, split: Split) -> Accepted:
+        """
+        Raises:
+            NotFound: the job went while its items came.
+        """
         progress = _Progress()
         items = split(spool.file, self._max_item_bytes)
         while batch := await asyncio.to_thread(_next_batch, items):

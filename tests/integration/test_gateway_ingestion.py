@@ -366,6 +366,17 @@ def test_another_body_under_the_same_key_is_a_conflict(front: Front) -> None:
     assert set(front.indexer.dialogues) == {("local", "family", "d-1")}
 
 
+def test_a_request_that_the_same_one_overtakes_is_told_so(front: Front) -> None:
+    front.indexer.overtaken = True
+
+    overtaken = front.ingest([talk("d-1")], **{"idempotency-key": "once"})
+    again = front.ingest([talk("d-1")], **{"idempotency-key": "once"})
+
+    assert (overtaken.status_code, slug(overtaken)) == (409, "conflict")
+    assert "send it again" in overtaken.json()["detail"]
+    assert again.status_code == 202
+
+
 def test_without_a_key_the_same_body_is_another_job(front: Front) -> None:
     jobs = {front.ingest([talk("d-1")]).json()["job"] for _ in range(2)}
 
