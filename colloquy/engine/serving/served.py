@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -51,10 +50,9 @@ class ServedEngine:
             raise self._down()
         finally:
             down.cancel()
-            if not running.done():
-                running.cancel()
-                with suppress(asyncio.CancelledError):
-                    await running  # closes the connection, which ends the work in the engine
+            running.cancel()  # closes the connection, which ends the work in the engine
+            # Whatever it ends with: who was cancelled is cancelled, not told of a late failure.
+            await asyncio.gather(running, return_exceptions=True)
 
     def _down(self) -> Unavailable:
         return Unavailable(
