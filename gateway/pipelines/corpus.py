@@ -91,7 +91,8 @@ class Corpus:
             collection=request.collection,
             query=query.text,
             query_image=query.picture,
-            selection=Selection.model_validate({"filter": request.filter, "as": request.as_}),
+            # Who holds no label finds what nobody has restricted.
+            selection=Selection.model_validate({"filter": request.filter, "as": request.as_ or []}),
             limit=request.candidates or max(self._knobs.candidates, request.top_k),
             methods=request.methods,
         )

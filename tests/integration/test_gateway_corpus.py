@@ -216,6 +216,14 @@ def test_the_reranker_is_shown_speakers_texts_and_pictures(front: Front) -> None
     assert [p.image_url.url for p in candidate if isinstance(p, ImagePart)] == ["blob:a"]
 
 
+def test_who_holds_no_label_finds_what_nobody_has_restricted(front: Front) -> None:
+    front.retriever.keep("d-1", [turn(0, "cake")])
+
+    front.find("cake", refine=False)
+
+    assert front.retriever.asked[-1].selection.as_ == []
+
+
 # --- scores -------------------------------------------------------------------------------------
 
 
