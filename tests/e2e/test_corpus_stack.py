@@ -62,7 +62,7 @@ def test_everything_is_searchable_and_nothing_is_cut_twice(
 def test_a_fragment_comes_with_its_own_turns_and_scores(
     http: httpx.Client, sent: list[dict[str, Any]], rerank: str
 ) -> None:
-    answer = search(http, rerank=rerank, refine=False, top_k=5)
+    answer = search(http, rerank=rerank, refine=False, top_k=5, merge=False)
     assert answer["degraded"] == []
     assert len(answer["fragments"]) == 5
     dialogues = {dialogue["id"]: dialogue for dialogue in sent}
