@@ -188,11 +188,12 @@ def _loop(weights: Path, threads: int) -> Iterator[Loop]:
 
 
 def texts_of(seed: int) -> list[str]:
-    """Distinct lines of talk, a few turns each."""
+    """Distinct lines of talk, a few turns each; English, which both tokenizers cut alike."""
     texts: list[str] = []
     number = seed * 1_000
     while len(texts) < ITEMS:
-        turns = [turn.text for turn in splits.sample("train", number).dialogue.turns if turn.text]
+        turns = [turn.text for turn in splits.sample("train", number).dialogue.turns]
+        turns = [text for text in turns if text and text.isascii()]
         texts += [". ".join(turns[at : at + 2]) for at in range(0, len(turns) - 1, 2)]
         number += 1
     return [f"{text} ({place})" for place, text in enumerate(texts[:ITEMS])]

@@ -9,5 +9,5 @@ settings.load_profile("busy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--ingest", default="400", help="dialogues of the ingestion that is killed")
-    parser.addoption("--kills", default="4", help="kills while it runs")
+    parser.addoption("--ingest", default="200", help="dialogues of the ingestion that is killed")
+    parser.addoption("--kills", default="3", help="kills while it runs")

@@ -37,6 +37,8 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         stack.run("down")
 
 
+@pytest.mark.e2e
+@pytest.mark.timeout(3_600)
 def test_what_was_acknowledged_is_there_exactly_once(
     own_stack: LocalStack, pytestconfig: pytest.Config
 ) -> None:

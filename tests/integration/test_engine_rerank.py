@@ -185,7 +185,7 @@ async def test_p_yes_is_that_of_transformers(
     assert 20 <= with_pictures < len(told)
     assert max(expected) - min(expected) > 0.02, "the scores must differ to prove anything"
     apart = [abs(a - b) for a, b in zip(told, expected, strict=True)]
-    assert sum(difference <= CLOSE for difference in apart) >= 0.95 * len(apart)
+    assert sum(apart) / len(apart) <= CLOSE
     for difference, p in zip(apart, expected, strict=True):
         assert difference <= max(CLOSE, 1.05 * BF16_STEPS * p * (1 - p))
 
@@ -208,7 +208,8 @@ async def test_probabilities_of_a_lists_numbers_are_those_of_transformers(
             prompt.system, content, list(tokens.numbers), begun="Ans: ("
         )
         assert sum(told) == pytest.approx(1.0, abs=1e-9)
-        assert told == pytest.approx(expected, abs=CLOSE)
+        for probability, p in zip(told, expected, strict=True):
+            assert abs(probability - p) <= max(CLOSE, 1.05 * BF16_STEPS * p * (1 - p))
 
 
 async def test_the_beginning_of_an_answer_counts_as_its_tokens(

@@ -43,8 +43,13 @@ def test_everything_is_embedded_again_with_the_model_there_is_now(
     assert len(indexer.generator.asked) == asked  # it is embedded again, not split
     assert indexer.retriever.held[TENANT, SHELF, False].spaces == {"clip": "clip@2"}
     assert (TENANT, SHELF, True) not in indexer.retriever.held
-    space = indexer.ask("/v1/collections/get", collection=SHELF)["spaces"][0]
-    assert (space["revision"], space["current"]) == ("clip@2", True)
+
+    def is_current() -> bool:
+        space = indexer.ask("/v1/collections/get", collection=SHELF)["spaces"][0]
+        assert space["revision"] == "clip@2"
+        return bool(space["current"])
+
+    wait_for(is_current)  # which models there are is asked now and then
 
 
 def test_what_is_searched_stays_until_the_copy_is_complete(indexer: RunningIndexer) -> None:
