@@ -94,7 +94,9 @@ def write_profile(folder: Path, name: str = "starter") -> Path:
     """A copy of a profile of the repository whose state and port are its own."""
     content = yaml.safe_load((ROOT / "profiles" / f"{name}.yaml").read_text(encoding="utf-8"))
     content |= {"root": str(ROOT), "state": str(folder / "var")}
-    content["gateway"] |= {"port": free_port()}
+    # Tests ask as fast as they can, all from one place.
+    quota = {"requests_per_s": 10_000.0, "burst": 10_000}
+    content["gateway"] |= {"port": free_port(), "tenant": quota}
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
