@@ -1,45 +1,29 @@
 """Serves the generator: `COLLOQUY_PROFILE=profiles/starter.yaml python -m services.generator`."""
 
-import argparse
-import sys
 from collections.abc import Sequence
 
-from pydantic import ValidationError
+from fastapi import FastAPI
 
-from colloquy.profile import ProfileError, load_from_environment, profile_from_environment
-from colloquy.servicekit.serving import CannotServe, serve
+from colloquy.profile import Profile, Secrets
+from colloquy.servicekit.program import run_service
 from services.generator.app import create_app
-from services.generator.settings import Settings, Tuning
+from services.generator.settings import TASKS, Settings, Tuning
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="generator", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="check the profile's section and exit")
-    arguments = parser.parse_args(argv)
-    try:
-        if arguments.check:
-            print(check())  # noqa: T201
-        else:
-            profile, secrets = load_from_environment()
-            settings = Settings.of(profile, secrets)
-            serve(create_app(settings), settings.listen)
-    except (ProfileError, CannotServe) as failure:
-        print(f"generator: {failure}", file=sys.stderr)  # noqa: T201
-        return 1
-    except ValidationError as failure:
-        first = failure.errors()[0]
-        place = "/".join(["generator", *map(str, first["loc"])])
-        print(f"generator: the profile does not hold: {place}: {first['msg']}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    return run_service("generator", __doc__, argv, check=check, build=build)
 
 
-def check() -> str:
-    """One line on what would be served; nothing is started."""
-    profile = profile_from_environment()
+def build(profile: Profile, secrets: Secrets) -> tuple[FastAPI, str]:
+    settings = Settings.of(profile, secrets)
+    return create_app(settings), settings.listen
+
+
+def check(profile: Profile) -> str:
+    """What would be served; nothing is started."""
     Tuning.model_validate(profile.generator)
-    tasks = ", ".join(f"{name} on {task.engine}" for name, task in profile.tasks.items())
-    return f"generator: {profile.name} would serve {tasks}"
+    bound = {name: task for name, task in profile.tasks.items() if name in TASKS}
+    return "serve " + ", ".join(f"{name} on {task.engine}" for name, task in bound.items())
 
 
 if __name__ == "__main__":

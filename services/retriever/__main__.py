@@ -1,47 +1,31 @@
 """Serves the retriever: `COLLOQUY_PROFILE=profiles/starter.yaml python -m services.retriever`."""
 
-import argparse
-import sys
 from collections.abc import Sequence
 
-from pydantic import ValidationError
+from fastapi import FastAPI
 
-from colloquy.profile import ProfileError, load_from_environment, profile_from_environment
-from colloquy.servicekit.serving import CannotServe, serve
+from colloquy.profile import Profile, ProfileError, Secrets
+from colloquy.servicekit.program import run_service
 from services.retriever.app import create_app
 from services.retriever.settings import Settings, Tuning
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="retriever", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="check the profile's section and exit")
-    arguments = parser.parse_args(argv)
-    try:
-        if arguments.check:
-            print(check())  # noqa: T201
-        else:
-            profile, secrets = load_from_environment()
-            settings = Settings.of(profile, secrets)
-            serve(create_app(settings), settings.listen)
-    except (ProfileError, CannotServe) as failure:
-        print(f"retriever: {failure}", file=sys.stderr)  # noqa: T201
-        return 1
-    except ValidationError as failure:
-        first = failure.errors()[0]
-        place = "/".join(["retriever", *map(str, first["loc"])])
-        print(f"retriever: the profile does not hold: {place}: {first['msg']}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    return run_service("retriever", __doc__, argv, check=check, build=build)
 
 
-def check() -> str:
-    """One line on what would be served; nothing is started."""
-    profile = profile_from_environment()
+def build(profile: Profile, secrets: Secrets) -> tuple[FastAPI, str]:
+    settings = Settings.of(profile, secrets)
+    return create_app(settings), settings.listen
+
+
+def check(profile: Profile) -> str:
+    """What would be served; nothing is started."""
     if profile.retriever is None:
         raise ProfileError(f"profile {profile.name} runs no retriever: it has no `retriever:`")
     tuning = Tuning.model_validate(profile.retriever)
     spaces = ", ".join(f"{name} ({space.kind})" for name, space in profile.spaces.items())
-    return f"retriever: {profile.name} would serve {spaces} from {tuning.store.kind}"
+    return f"serve {spaces} from {tuning.store.kind}"
 
 
 if __name__ == "__main__":
