@@ -18,11 +18,11 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from services.retriever.vector_stores import StoreSettings, open_store
 
 from benchmarks.others import run_faiss
 from services.retriever.domain import Key, Point, Schema, SpaceSchema, SparseVector, Where
 from services.retriever.vector_store import VectorStore
+from services.retriever.vector_stores import StoreSettings, open_store
 
 SIZES = (1_000, 10_000, 100_000)
 DIMENSIONS = 512
