@@ -9,6 +9,7 @@ from colloquy.contracts.retrieval import Embed, Embedded, Retrieve, Retrieved, S
 from colloquy.servicekit.calls import ServiceClient
 from gateway.behind import client_of
 from gateway.metrics import Metrics
+from gateway.missing import collection_named_at
 from gateway.settings import Settings
 
 _SPACES_KEPT_S = 5.0
@@ -20,7 +21,8 @@ class Retriever:
         self._spaces: tuple[float, Spaces] | None = None
 
     async def retrieve(self, question: Retrieve) -> Retrieved:
-        return await self._client.call("POST /v1/retrieve", question, Retrieved)
+        with collection_named_at("body/collection"):
+            return await self._client.call("POST /v1/retrieve", question, Retrieved)
 
     async def embed(self, items: Embed) -> Embedded:
         return await self._client.call("POST /v1/embed", items, Embedded)

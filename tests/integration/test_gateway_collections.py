@@ -529,3 +529,28 @@ def test_many_follow_one_job_at_once(front: Front) -> None:
         follower.join()
 
     assert ends == ["done"] * 5
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "at", "why"),
+    [
+        ("GET", "/v1/collections/none", "path/name", "names no collection of this tenant"),
+        ("DELETE", "/v1/collections/none", "path/name", "names no collection of this tenant"),
+        ("GET", "/v1/collections/none/dialogues", "path/name", "names no collection"),
+        ("GET", "/v1/collections/family/dialogues/d", "path/id", "names no dialogue"),
+        ("DELETE", "/v1/collections/family/dialogues/d", "path/id", "names no dialogue"),
+        ("GET", "/v1/jobs/none", "path/id", "names no job of this tenant"),
+        ("GET", "/v1/jobs/none/events", "path/id", "names no job of this tenant"),
+        ("DELETE", "/v1/jobs/none", "path/id", "names no job of this tenant"),
+    ],
+)
+def test_what_is_missing_is_told_once_with_its_place(
+    front: Front, method: str, path: str, at: str, why: str
+) -> None:
+    problem = front.http.request(method, path, headers=TOKEN).json()
+
+    [fault] = problem["faults"]
+    assert fault["at"] == at
+    assert fault["why"].startswith(why)
+    assert problem["detail"] == f"{at}: {fault['why']}"
+    assert "no such" not in problem["detail"]  # the title says that

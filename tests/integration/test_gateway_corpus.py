@@ -318,6 +318,7 @@ def test_a_collection_that_is_not_there_is_missing(front: Front) -> None:
 
     assert reply.status_code == 404
     assert reply.json()["type"] == "urn:colloquy:problem:collection-missing"
+    assert reply.json()["detail"] == "body/collection: names no collection of this tenant"
 
 
 def test_without_a_retriever_there_is_no_collection(tmp_path: Path) -> None:
