@@ -19,6 +19,7 @@ from gateway.indexer import open_indexer
 from gateway.limits import limits_of_routes
 from gateway.metrics import Metrics
 from gateway.models import Models
+from gateway.openai_errors import SpeakOpenAI
 from gateway.pace import Pace
 from gateway.pictures import open_pictures
 from gateway.pipelines.corpus import Corpus
@@ -71,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     guard_routes(app)
     app.router.routes += [*page.description_routes(), *page.page_routes(settings)]
     app.add_middleware(SecureHeaders)
+    app.add_middleware(SpeakOpenAI)
     describe(app)
     return app
 

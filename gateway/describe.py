@@ -20,8 +20,10 @@ from colloquy.servicekit.problems import (
     Unavailable,
     UnsupportedMedia,
     UpstreamFailed,
+    error_types,
 )
 from gateway.access import NEEDS
+from gateway.openai_errors import PATHS, openai_error
 from gateway.problems import HostRefused, OriginRefused, ScopeMissing
 
 API_VERSION = "0.1.0"
@@ -49,7 +51,8 @@ _TAGS = [
     {
         "name": "For tools that already exist",
         "description": "Vectors and rankings as clients of OpenAI, Jina and Cohere ask for them; "
-        "fields that are not known here are ignored.",
+        "fields that are not known here are ignored. A problem of an OpenAI route carries OpenAI's "
+        "`error` object beside its own members.",
     },
     {"name": "Models", "description": "What is served, in which version."},
     {"name": "Operation", "description": "How the installation is doing."},
@@ -140,14 +143,20 @@ EXAMPLE_UPLOAD = {
 }
 
 
-def problems(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """The responses of a route, by status, for each kind of failure that it may answer."""
+def problems(
+    *kinds: type[ServiceError], model: type[Problem] = Problem
+) -> dict[int | str, dict[str, Any]]:
+    """The responses of a route, by status, for each kind of failure that it may answer.
+
+    Args:
+        model: of the body; another where a dialect adds to it.
+    """
     by_status: dict[int | str, list[type[ServiceError]]] = {}
     for kind in kinds:
         by_status.setdefault(kind.status, []).append(kind)
     return {
         status: {
-            "model": Problem,
+            "model": model,
             "description": "\n".join(f"- `{kind.slug}`: {kind.title}." for kind in same),
         }
         for status, same in sorted(by_status.items(), key=lambda item: str(item[0]))
@@ -206,16 +215,20 @@ def _upload_schema(known: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_problem(content: Mapping[str, Any]) -> bool:
     schema = content.get("application/json", {}).get("schema", {})
-    return bool(schema.get("$ref", "").endswith("/Problem"))
+    return str(schema.get("$ref", "")).endswith(("/Problem", "/OpenAIProblem"))
 
 
 def _problem_example(name: str, status: str, response: Mapping[str, Any]) -> dict[str, Any]:
     slug, _, title = response["description"].partition("\n")[0].removeprefix("- `").partition("`: ")
-    return {
+    path = name.partition(" ")[2]
+    example = {
         "type": PROBLEM_BASE + slug,
         "title": title.removesuffix("."),
         "status": int(status),
         "detail": "",
-        "instance": name.partition(" ")[2],
+        "instance": path,
         "request_id": "3f9c2b7d5e1a4c60",
     }
+    if path in PATHS:
+        example["error"] = openai_error(error_types()[slug]()).model_dump()
+    return example

@@ -22,3 +22,18 @@ class Problem(Contract):
     instance: str
     request_id: str
     faults: list[Fault] | None = None
+
+
+class OpenAIError(Contract):
+    """What OpenAI's clients show of a failure."""
+
+    message: str
+    type: str = Field(description="A kind of OpenAI's, `invalid_request_error` for example.")
+    param: str | None = Field(description="The field that is wrong, `input/0`, if one is.")
+    code: str
+
+
+class OpenAIProblem(Problem):
+    """A problem, and beside it the object that OpenAI's clients read."""
+
+    error: OpenAIError

@@ -1,7 +1,7 @@
 """Expected failures, and how every failure becomes `application/problem+json` (RFC 9457)."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from fastapi import FastAPI, Request
@@ -20,6 +20,7 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 20
 _MAX_INSTANCE_CHARACTERS = 256
 _SLUG_IN_SCOPE = "colloquy.problem"
+_MEMBERS_IN_SCOPE = "colloquy.problem.members"
 _log = logging.getLogger("colloquy.problems")
 
 
@@ -52,6 +53,10 @@ class ServiceError(Exception):
         self.facts = facts
         if retry_after_s is not None:
             self.retry_after_s = retry_after_s
+
+
+Members = Callable[[ServiceError], dict[str, object]]
+"""What a dialect adds to a problem."""
 
 
 class Malformed(ServiceError):
@@ -164,7 +169,9 @@ def problem_response(scope: Scope, error: ServiceError) -> JSONResponse:
         headers["retry-after"] = str(error.retry_after_s)
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    content = error.facts | {
+    further: Members | None = scope.get(_MEMBERS_IN_SCOPE)
+    content = error.facts | (further(error) if further else {})
+    content |= {
         "type": PROBLEM_BASE + error.slug,
         "title": error.title,
         "status": error.status,
@@ -177,6 +184,11 @@ def problem_response(scope: Scope, error: ServiceError) -> JSONResponse:
     return JSONResponse(
         content, status_code=error.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers
     )
+
+
+def tell_more(scope: Scope, members: Members) -> None:
+    """Every problem that the request is answered with has these further members."""
+    scope[_MEMBERS_IN_SCOPE] = members
 
 
 def problem_slug(scope: Scope) -> str | None:

@@ -13,6 +13,7 @@ from colloquy.contracts.embeddings import (
     EmbeddingUsage,
 )
 from colloquy.contracts.retrieval import Embed, EmbedItem, SpaceInfo
+from colloquy.media.failures import at_place
 from colloquy.servicekit.context import request_id
 from colloquy.servicekit.problems import UpstreamFailed
 from gateway import dialects
@@ -78,7 +79,7 @@ def space_named(model: str | None, spaces: Sequence[SpaceInfo]) -> SpaceInfo:
     for space in spaces:
         if model is None or model in (space.name, space.model):
             return space
-    raise ModelMissing("`GET /v1/models` lists what there is")
+    raise at_place(ModelMissing, "body/model", "is none of what `GET /v1/models` lists")
 
 
 def _contents(request: EmbeddingsRequest) -> list[list[Placed]]:

@@ -11,6 +11,7 @@ from colloquy.contracts.embeddings import (
 )
 from colloquy.contracts.generation import TaskModel
 from colloquy.contracts.reranking import Rerank, Reranked
+from colloquy.media.failures import at_place
 from colloquy.protocols.lamra import MAX_LISTED
 from colloquy.servicekit.context import request_id
 from colloquy.servicekit.problems import UpstreamFailed
@@ -84,7 +85,7 @@ def check_model(model: str, tasks: Sequence[TaskModel]) -> None:
     ModelMissing: `model` is neither the task nor its version.
     """
     if not any(model in (task.task, task.model) for task in tasks):
-        raise ModelMissing("`GET /v1/models` lists what there is")
+        raise at_place(ModelMissing, "body/model", "is none of what `GET /v1/models` lists")
 
 
 def best_first(answer: Reranked, request: RerankRequest) -> list[RerankResult]:

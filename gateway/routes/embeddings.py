@@ -8,6 +8,7 @@ from colloquy.contracts.embeddings import (
     RerankRequest,
     RerankResponse,
 )
+from colloquy.contracts.problem import OpenAIProblem
 from colloquy.media.failures import BadImage, BlobMissing, ImageTooLarge, TooManyImages
 from colloquy.servicekit.deadlines import start_deadline
 from colloquy.servicekit.problems import Malformed
@@ -16,7 +17,7 @@ from gateway.problems import ModelMissing, Unsupported
 from gateway.routes.given import GivenEmbeddings, GivenReranking, GivenSettings, GivenTenant
 
 router = APIRouter(tags=["For tools that already exist"])
-_PROBLEMS = problems(
+_KINDS = (
     *COMMON,
     Malformed,
     BadImage,
@@ -26,12 +27,13 @@ _PROBLEMS = problems(
     ModelMissing,
     Unsupported,
 )
+_PROBLEMS = problems(*_KINDS)
 
 
 @router.post(
     "/v1/embeddings",
     summary="Vectors of texts and pictures",
-    responses=_PROBLEMS,
+    responses=problems(*_KINDS, model=OpenAIProblem),
     openapi_extra=EXAMPLE_EMBEDDINGS,
 )
 async def embeddings(

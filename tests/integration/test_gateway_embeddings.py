@@ -83,6 +83,47 @@ def test_openais_client_sees_an_unknown_model_as_not_found(client: openai.OpenAI
         client.embeddings.create(model="text-embedding-3-small", input="x")
 
     assert missing.value.response.json()["type"] == "urn:colloquy:problem:model-missing"
+    assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
+    assert missing.value.type == "invalid_request_error"
+    assert missing.value.body == {
+        "message": "There is no such model: body/model: is none of what `GET /v1/models` lists",
+        "type": "invalid_request_error",
+        "param": "model",
+        "code": "model_not_found",
+    }
+
+
+def test_openais_client_sees_which_input_is_wrong(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.UnprocessableEntityError) as wrong:
+        client.embeddings.create(model="clip", input=["a", " "])
+
+    assert (wrong.value.code, wrong.value.param) == ("invalid_request", "input/1")
+    assert "must be a text that is not blank" in str(wrong.value)
+
+
+def test_openais_client_sees_what_stops_before_the_route(tmp_path: Path) -> None:
+    with (
+        running_front(tmp_path, max_body_bytes=65_536) as strict,
+        httpx.Client(trust_env=False) as http,
+    ):
+        client = openai.OpenAI(
+            base_url=f"{strict.url}/v1", api_key="any", http_client=http, max_retries=0
+        )
+        with pytest.raises(openai.APIStatusError) as large:
+            client.embeddings.create(model="clip", input="x" * 100_000)
+        strict.key("one", "search")
+        with pytest.raises(openai.AuthenticationError) as refused:
+            client.models.list()
+
+    assert (large.value.status_code, large.value.code) == (413, "too_large")
+    assert (refused.value.code, refused.value.type) == ("invalid_api_key", "authentication_error")
+
+
+def test_problems_of_our_own_routes_have_no_dialect(front: Front) -> None:
+    reply = front.http.post("/v1/rerank", json={"model": "x", "query": "a", "documents": ["b"]})
+
+    assert (reply.status_code, slug(reply)) == (404, "model-missing")
+    assert "error" not in reply.json()
 
 
 def test_openais_client_lists_the_models(client: openai.OpenAI) -> None:
