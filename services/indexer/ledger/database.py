@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from colloquy.servicekit.problems import NotFound, Unavailable
 from services.indexer.ledger.schema import VERSION, counters, metadata, schema_version
+from services.indexer.ledger.upgrades import upgrade
 
 Result = TypeVar("Result")
 _BUSY_S = 30
@@ -168,6 +169,8 @@ def _prepare(db: Connection) -> None:
         raise LedgerRefused(
             f"the ledger has schema {found}, made by a newer Colloquy; this one knows {VERSION}"
         )
+    elif found < VERSION:
+        upgrade(db, found)
 
 
 def _sqlite(url: URL) -> Engine:

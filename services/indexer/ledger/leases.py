@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, or_, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from colloquy.contracts.retrieval import CollectionRef
 from services.indexer.domain import RENEW, Outcome, Work
@@ -18,9 +18,10 @@ from services.indexer.ledger.acceptance import add_work, next_number
 from services.indexer.ledger.collections import Shelf, find_shelf
 from services.indexer.ledger.database import now_s
 from services.indexer.ledger.dialogues import URGENT, Key, drop, keep, stored_of
-from services.indexer.ledger.jobs import PENDING, end_complete
+from services.indexer.ledger.jobs import end_complete
 from services.indexer.ledger.releases import let_go
 from services.indexer.ledger.schema import items, jobs
+from services.indexer.ledger.turns import choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +53,13 @@ def expire(db: Connection, but: str = "") -> int:
 
 
 def lease(db: Connection, owner: str, lease_s: float, limit: int) -> list[Work]:
-    """The next `limit` items that can be done, now held by `owner`.
+    """The next `limit` items that can be done, now held by `owner`: as many of each tenant as of
+    any other that has so many, and of one tenant in the order in which they were accepted.
 
     Of one dialogue there is never more than one: what was accepted first is done first.
     """
     now = now_s(db)
-    earlier = items.alias("earlier")
-    before = or_(
-        earlier.c.accepted < items.c.accepted,
-        (earlier.c.accepted == items.c.accepted) & (earlier.c.id < items.c.id),
-    )
-    blocked = exists().where(
-        earlier.c.tenant == items.c.tenant,
-        earlier.c.collection == items.c.collection,
-        earlier.c.dialogue_id == items.c.dialogue_id,
-        earlier.c.state.in_(PENDING),
-        before,
-    )
-    free = (
-        select(items.c.id)
-        .where(items.c.state == "queued", items.c.not_before <= now, ~blocked)
-        .order_by(items.c.priority, items.c.accepted, items.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=items)
-    )
-    ids = db.scalars(free).all()
+    ids = choose(db, now, limit)
     if not ids:
         return []
     rows = db.execute(

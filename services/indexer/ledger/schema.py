@@ -16,7 +16,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 1
+VERSION = 2
 
 metadata = MetaData()
 _Number = BigInteger().with_variant(Integer, "sqlite")
@@ -100,11 +100,20 @@ items = Table(
     Column("at", Text),
     Column("why", Text),
     Column("receipt", Text),
-    Index("items_to_do", "state", "priority", "accepted", "id"),
+    # `not_before` last: what waits for its time is passed over without a look at the row.
+    Index("items_to_lease", "state", "tenant", "priority", "accepted", "id", "not_before"),
     Index("items_of_job", "job", "state"),
     Index("items_of_dialogue", "tenant", "collection", "dialogue_id", "state"),
     Index("items_by_position", "job", "position", unique=True),
     sqlite_autoincrement=True,
+)
+
+# The last turn of each tenant: where there is less room than tenants have work, they take turns.
+turns = Table(
+    "turns",
+    metadata,
+    Column("tenant", String(63), primary_key=True),
+    Column("turn", _Number, nullable=False),
 )
 
 dialogues = Table(

@@ -1,12 +1,13 @@
 """The ledger, over both databases."""
 
 import asyncio
+from collections import Counter
 from contextlib import closing
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select, update
+from sqlalchemy import inspect, select, text, update
 
 from colloquy.contracts.collections import Erase, ItemError
 from colloquy.contracts.content import Dialogue
@@ -74,6 +75,22 @@ class Ledger:
         await self.seal(job)
         return job
 
+    async def send_as(self, tenant: str, count: int) -> str:
+        """Sends so many dialogues of another tenant."""
+        shelf = CollectionRef(tenant=tenant, collection="family")
+
+        def accept(db: Any) -> str:
+            if collections.find_shelf(db, shelf) is None:
+                collections.add_shelf(db, shelf, "dialogues", [SPACE], None)
+            asked = OpenJob(**shelf.model_dump(), body_sha256=BODY)
+            job = acceptance.open_job(db, asked).job
+            items = [Item(position=n, dialogue=talk(f"d{n:04}")) for n in range(count)]
+            acceptance.add_items(db, AddItems(tenant=tenant, job=job, items=items))
+            acceptance.seal_job(db, SealJob(tenant=tenant, job=job))
+            return job
+
+        return await self.write(accept)
+
     async def lease(self, owner: str = "one", limit: int = 10) -> list[Work]:
         return await self.write(lambda db: leases.lease(db, owner, LEASE_S, limit))
 
@@ -137,6 +154,34 @@ async def test_a_ledger_that_a_newer_colloquy_made_is_refused(url: str) -> None:
 
     with pytest.raises(LedgerRefused, match="schema 99, made by a newer Colloquy"):
         Database.open(ledger_url(url, None))
+
+
+async def test_a_ledger_of_the_first_schema_is_brought_to_this_one(url: str) -> None:
+    def as_it_was(db: Any) -> None:
+        for made in (
+            "DROP INDEX items_to_lease",
+            "DROP TABLE turns",
+            "CREATE INDEX items_to_do ON items (state, priority, accepted, id)",
+            "UPDATE schema_version SET version = 1",
+        ):
+            db.execute(text(made))
+
+    with closing(Database.open(ledger_url(url, None))) as database:
+        await database.write(
+            lambda db: collections.add_shelf(db, SHELF, "dialogues", [SPACE], None)
+        )
+        job = await Ledger(database).send(talk("a"))
+        await database.write(as_it_was)
+
+    with closing(Database.open(ledger_url(url, None))) as database:
+        indexes = await database.read(lambda db: inspect(db).get_indexes("items"))
+        version = await database.read(lambda db: db.scalar(select(schema.schema_version)))
+        await Ledger(database).index_all()
+        found = await Ledger(database).job(job)
+
+    names = {index["name"] for index in indexes}
+    assert names == {index.name for index in schema.items.indexes}
+    assert (version, found.state) == (schema.VERSION, "done")
 
 
 async def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
@@ -259,13 +304,13 @@ async def test_a_name_that_no_database_can_hold_is_nobodys(ledger: Ledger) -> No
 
 
 async def test_texts_with_any_character_are_kept_to_the_letter(ledger: Ledger) -> None:
-    text = "NUL \0, quotes ' \" and \\, 你好, 🎂, <|utt_id_start|>"
-    await ledger.send(talk("a'; DROP TABLE items; --", text))
+    said = "NUL \0, quotes ' \" and \\, 你好, 🎂, <|utt_id_start|>"
+    await ledger.send(talk("a'; DROP TABLE items; --", said))
     await ledger.index_all()
 
     found = await ledger.stored("a'; DROP TABLE items; --")
 
-    assert found.dialogue.utterances[0].content == text
+    assert found.dialogue.utterances[0].content == said
 
 
 async def test_the_same_key_with_the_same_body_is_the_same_job(ledger: Ledger) -> None:
@@ -345,6 +390,52 @@ async def test_many_that_lease_at_once_share_without_overlap(ledger: Ledger) -> 
 
     ids = [work.id for share in [*shares, rest] for work in share]
     assert len(ids) == len(set(ids)) == 60
+
+
+async def test_who_sends_much_holds_nobody_back(ledger: Ledger) -> None:
+    await ledger.send_as("big", 200)
+    await ledger.send_as("small", 3)
+
+    work = await ledger.lease(limit=10)
+
+    taken = Counter(one.tenant for one in work)
+    assert taken == {"big": 7, "small": 3}
+    assert [one.dialogue_id for one in work if one.tenant == "big"] == [
+        f"d{n:04}" for n in range(7)
+    ]
+
+
+async def test_who_has_much_under_way_waits_for_who_has_nothing(ledger: Ledger) -> None:
+    await ledger.send_as("big", 50)
+    assert len(await ledger.lease("one", 8)) == 8
+    await ledger.send_as("small", 50)
+
+    taken = Counter(one.tenant for one in await ledger.lease("two", 12))
+
+    assert taken == {"small": 10, "big": 2}
+
+
+async def test_more_tenants_than_places_take_turns(ledger: Ledger) -> None:
+    tenants = [f"tenant-{letter}" for letter in "abcde"]
+    for tenant in tenants:
+        await ledger.send_as(tenant, 4)
+
+    served = Counter(dict.fromkeys(tenants, 0))
+    while work := await ledger.lease(limit=2):
+        served.update(one.tenant for one in work)
+        assert max(served.values()) - min(served.values()) <= 1
+        await ledger.complete(*(indexed(one) for one in work))
+
+    assert served == dict.fromkeys(tenants, 4)
+
+
+async def test_a_place_that_a_tenant_cannot_use_is_anothers(ledger: Ledger) -> None:
+    await ledger.send_as("big", 20)
+    await ledger.send(talk("a", "one"), talk("a", "two"), talk("a", "three"))
+
+    taken = Counter(one.tenant for one in await ledger.lease(limit=10))
+
+    assert taken == {"big": 9, "acme": 1}  # of one dialogue there is one at a time
 
 
 async def test_of_one_dialogue_the_earlier_item_is_done_first(ledger: Ledger) -> None:
@@ -550,8 +641,8 @@ def turns(count: int | None, *texts: str) -> AppendTurns:
 
 async def test_turns_are_added_to_what_waits_too(ledger: Ledger) -> None:
     await ledger.send(talk("a", "one"))
-    for count, text in ((1, "two"), (2, "three")):
-        asked = turns(count, text)
+    for count, said in ((1, "two"), (2, "three")):
+        asked = turns(count, said)
         await ledger.write(lambda db, asked=asked: growth.accept_turns(db, asked, frozenset(), "o"))
     await ledger.index_all()
 
