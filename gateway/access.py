@@ -31,8 +31,7 @@ NEEDS: Mapping[str, Need] = {
     "POST /v1/collections/{name}/reindex": Need(scope="index", changes=True, counted=True),
     "GET /v1/jobs": Need(scope="index"),
     "GET /v1/jobs/{id}": Need(scope="index"),
-    # A stream is under way for as long as it lasts, so it counts as work.
-    "GET /v1/jobs/{id}/events": Need(scope="index", counted=True),
+    "GET /v1/jobs/{id}/events": Need(scope="index", counted=True, streamed=True),
     "DELETE /v1/jobs/{id}": Need(scope="index", changes=True, counted=True),
     "POST /v1/erase": Need(scope="index", changes=True, counted=True),
     "POST /v1/images": Need(changes=True, counted=True),

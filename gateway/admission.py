@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers
 
@@ -17,6 +17,7 @@ from gateway.settings import Settings
 
 LOCAL_TENANT = "local"
 _RETRY_AFTER_S = 1
+_STREAM_RETRY_AFTER_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,14 @@ class Need:
         scope: that the key must have; None where any key will do.
         changes: it changes something, so without keys the page's token is needed.
         counted: it is work, so the tenant's quota counts it.
+        streamed: it lasts and does little meanwhile, so it holds a place among streams instead of
+            one among requests.
     """
 
     scope: Scope | None = None
     changes: bool = False
     counted: bool = False
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,15 @@ class Admission:
         self._keys = keys
         self._page_token = settings.page_token
         self._quota = settings.tenant
-        self._max_running = settings.max_running
+        self._requests = Places("requests", settings.tenant.max_running, settings.max_running)
+        self._streams = Places(
+            "streams of events",
+            settings.tenant.max_streams,
+            settings.max_streams,
+            retry_after_s=_STREAM_RETRY_AFTER_S,
+        )
         self._clock = clock
         self._keyed = False
-        self._running: Counter[str] = Counter()
         self._buckets: dict[str, TokenBucket] = {}
 
     @property
@@ -79,7 +88,7 @@ class Admission:
 
     @property
     def running(self) -> int:
-        return self._running.total()
+        return self._requests.taken.total()
 
     def admit(self, headers: Headers, need: Need) -> Caller:
         """Decides who calls and whether they may.
@@ -112,24 +121,19 @@ class Admission:
             yield
             return
         tenant = caller.tenant
-        if self._running[tenant] >= self._quota.max_running:
-            raise TooManyRequests(
-                f"at most {self._quota.max_running} requests may be under way at once",
-                retry_after_s=_RETRY_AFTER_S,
-            )
-        if self.running >= self._max_running:
-            raise Overloaded("too many requests are under way", retry_after_s=_RETRY_AFTER_S)
+        places = self._streams if need.streamed else self._requests
+        places.check(tenant)
         wait_s = self._bucket(tenant).take(self._clock())
         if wait_s > 0:
             raise TooManyRequests(
                 f"at most {self._quota.requests_per_s:g} requests may be sent a second",
                 retry_after_s=math.ceil(wait_s),
             )
-        self._running[tenant] += 1
+        places.taken[tenant] += 1
         try:
             yield
         finally:
-            self._running[tenant] -= 1
+            places.taken[tenant] -= 1
 
     def _bucket(self, tenant: str) -> "TokenBucket":
         bucket = self._buckets.get(tenant)
@@ -150,6 +154,37 @@ class Admission:
             raise Unauthenticated(
                 "without keys a change needs the token that `colloquy up` printed, as "
                 "`Authorization: Bearer <token>`"
+            )
+
+
+@dataclass(slots=True)
+class Places:
+    """What may be under way at once.
+
+    Attributes:
+        what: is under way, in words.
+        each, all: the bounds, of one tenant and of all together.
+    """
+
+    what: str
+    each: int
+    all: int
+    retry_after_s: int = _RETRY_AFTER_S
+    taken: Counter[str] = field(default_factory=Counter)
+
+    def check(self, tenant: str) -> None:
+        """
+        Raises:
+            TooManyRequests: the tenant has all of its places. Overloaded: all places are taken.
+        """
+        if self.taken[tenant] >= self.each:
+            raise TooManyRequests(
+                f"at most {self.each} {self.what} may be under way at once",
+                retry_after_s=self.retry_after_s,
+            )
+        if self.taken.total() >= self.all:
+            raise Overloaded(
+                f"too many {self.what} are under way", retry_after_s=self.retry_after_s
             )
 
 

@@ -25,6 +25,9 @@ class TenantQuota(_Section):
     max_ingests: int = Field(
         default=4, gt=0, description="Ingestions received at a time; more get 429."
     )
+    max_streams: int = Field(
+        default=32, gt=0, description="Jobs followed by their events at once; more get 429."
+    )
 
 
 class Knobs(_Section):
@@ -49,6 +52,9 @@ class Knobs(_Section):
     max_turns: int = Field(default=1_000, gt=0, description="Of one dialogue in a request.")
     max_running: int = Field(
         default=128, gt=0, description="Requests under way, of all tenants; more get 503."
+    )
+    max_streams: int = Field(
+        default=256, gt=0, description="Streams of events, of all tenants; more get 503."
     )
     candidates: int = Field(
         default=20, ge=1, le=1_000, description="Of a search in a collection that names no number."

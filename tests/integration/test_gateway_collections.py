@@ -339,8 +339,8 @@ def test_a_client_that_leaves_ends_the_asking(front: Front) -> None:
         time.sleep(_LONGER_THAN_A_LOOK_S)
 
 
-def test_a_stream_holds_a_place_of_its_tenant(tmp_path: Path) -> None:
-    with running_front(tmp_path, tenant={"max_running": 1}) as front:
+def test_a_stream_holds_a_place_among_streams_and_none_among_requests(tmp_path: Path) -> None:
+    with running_front(tmp_path, tenant={"max_running": 1, "max_streams": 1}) as front:
         front.make()
         front.indexer.busy = 1_000
         job = front.ingest([talk("d-1")]).json()["job"]
@@ -348,10 +348,13 @@ def test_a_stream_holds_a_place_of_its_tenant(tmp_path: Path) -> None:
             told = events(reply)  # kept: its end would be the stream's
             assert next(told)[0] == "progress"
             refused = httpx.get(f"{front.url}/v1/jobs/{job}/events", trust_env=False)
-            looked = httpx.get(f"{front.url}/v1/jobs/{job}", trust_env=False)
+            worked = httpx.put(
+                f"{front.url}/v1/collections/other", json={}, headers=TOKEN, trust_env=False
+            )
 
     assert (refused.status_code, slug(refused)) == (429, "too-many-requests")
-    assert looked.status_code == 200
+    assert refused.json()["detail"] == "at most 1 streams of events may be under way at once"
+    assert worked.status_code == 200
 
 
 def test_jobs_are_listed_the_newest_first(front: Front) -> None:

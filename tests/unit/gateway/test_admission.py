@@ -16,6 +16,7 @@ from tests.doubles.gateway import settings_in
 
 WORK = Need(scope="search", counted=True)
 READ = Need()
+STREAM = Need(scope="index", counted=True, streamed=True)
 
 
 class Clock:
@@ -93,6 +94,32 @@ def test_what_only_reads_is_not_counted(keys: KeyStore) -> None:
 
     with door.room(caller("a"), WORK), door.room(caller("a"), READ), door.room(caller("a"), READ):
         assert door.running == 1
+
+
+def test_who_follows_jobs_can_search_and_who_searches_can_follow_jobs(keys: KeyStore) -> None:
+    door = admission(keys, max_running=1, tenant={"max_running": 1, "max_streams": 2})
+
+    with door.room(caller("a"), STREAM), door.room(caller("a"), STREAM):
+        with door.room(caller("a"), WORK):
+            assert door.running == 1
+        with (
+            pytest.raises(TooManyRequests, match="at most 2 streams of events"),
+            door.room(caller("a"), STREAM),
+        ):
+            pass
+        with door.room(caller("b"), STREAM):
+            pass
+
+
+def test_the_streams_of_all_tenants_have_a_bound_too(keys: KeyStore) -> None:
+    door = admission(keys, max_streams=1)
+
+    with (
+        door.room(caller("a"), STREAM),
+        pytest.raises(Overloaded, match="streams of events"),
+        door.room(caller("b"), STREAM),
+    ):
+        pass
 
 
 def test_retry_after_is_when_there_is_a_token(keys: KeyStore) -> None:
