@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +56,24 @@ def test_a_long_word_is_measured_few_times() -> None:
 
     assert len(windows("x" * 10_000, size, 100)) == 100
     assert measured < 4_000
+
+
+@pytest.mark.parametrize("most", [77, 1_000, 20_000])
+@pytest.mark.parametrize(
+    "text",
+    ["a cake for grandma " * 5_200, "a cake\nfor grandma\n" * 5_200, "cake" * 25_000],
+    ids=["one line", "many lines", "one word"],
+)
+def test_what_is_measured_is_a_few_times_the_text(text: str, most: int) -> None:
+    calls, characters = 0, 0
+
+    def size(piece: str) -> int:
+        nonlocal calls, characters
+        calls, characters = calls + 1, characters + len(piece)
+        return len(piece)
+
+    pieces = windows(text, size, most)
+
+    assert all(len(piece) <= most for piece in pieces)
+    assert characters < 16 * len(text)
+    assert calls < 12 * len(pieces) + 100
