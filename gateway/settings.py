@@ -28,6 +28,9 @@ class TenantQuota(_Section):
     max_streams: int = Field(
         default=32, gt=0, description="Jobs followed by their events at once; more get 429."
     )
+    max_collections: int = Field(
+        default=1_000, gt=0, description="Collections that there may be; one more gets 409."
+    )
 
 
 class Knobs(_Section):

@@ -17,7 +17,12 @@ from colloquy.contracts.retrieval import CollectionRef
 
 
 class PutCollection(CollectionRef):
+    """Attributes:
+    max_collections: of the tenant, this one included; null is no bound.
+    """
+
     spec: CollectionSpec
+    max_collections: int | None = Field(default=None, ge=1)
 
 
 class ListCollections(Contract):

@@ -101,6 +101,13 @@ class Conflict(ServiceError):
     status, slug, title = 409, "conflict", "The request conflicts with what is there"
 
 
+class TooManyCollections(Conflict):
+    """Known to the gateway and to the service that keeps collections. No quota that fills again by
+    itself, so no 429: clients would try again and again."""
+
+    slug, title = "too-many-collections", "The tenant has as many collections as it may have"
+
+
 class TooLarge(ServiceError):
     status, slug, title = 413, "too-large", "The request is too large"
 

@@ -9,7 +9,12 @@ from colloquy.contracts.fragments import Name
 from colloquy.contracts.indexing import EraseTraces, ListCollections, PutCollection, Reindex
 from colloquy.contracts.retrieval import CollectionRef
 from colloquy.servicekit.deadlines import start_deadline
-from colloquy.servicekit.problems import CollectionMissing, Conflict, Malformed
+from colloquy.servicekit.problems import (
+    CollectionMissing,
+    Conflict,
+    Malformed,
+    TooManyCollections,
+)
 from gateway.describe import COMMON, EXAMPLE_COLLECTION, EXAMPLE_ERASE, problems
 from gateway.problems import Unsupported
 from gateway.routes.given import GivenIndexer, GivenSettings, GivenTenant
@@ -25,7 +30,7 @@ Cursor = Annotated[
 @router.put(
     "/v1/collections/{name}",
     summary="Make a collection",
-    responses=problems(*COMMON, Malformed, Unsupported, Conflict),
+    responses=problems(*COMMON, Malformed, Unsupported, Conflict, TooManyCollections),
     openapi_extra=EXAMPLE_COLLECTION,
 )
 async def put(
@@ -41,7 +46,12 @@ async def put(
         raise Unsupported("collections of documents are not supported; `kind` is `dialogues`")
     async with start_deadline(settings.timeout_ms(None)):
         return await indexer.put_collection(
-            PutCollection(tenant=tenant, collection=name, spec=spec)
+            PutCollection(
+                tenant=tenant,
+                collection=name,
+                spec=spec,
+                max_collections=settings.tenant.max_collections,
+            )
         )
 
 

@@ -1,13 +1,22 @@
 """Collections: made, described, listed, dropped."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
 
 from colloquy.contracts.collections import Collection, CollectionList
 from colloquy.contracts.indexing import ListCollections, PutCollection
 from colloquy.contracts.retrieval import CollectionRef, Done
 from colloquy.media.failures import at_place
-from colloquy.servicekit.problems import CollectionMissing, Conflict, Malformed
+from colloquy.servicekit.problems import (
+    CollectionMissing,
+    Conflict,
+    Malformed,
+    TooManyCollections,
+)
 from services.indexer.ledger import collections as ledger
+from services.indexer.ledger.acceptance import next_number
 from services.indexer.ledger.collections import Shelf
 from services.indexer.ledger.database import Database
 from services.indexer.letting_go import LettingGo
@@ -30,19 +39,14 @@ class KeepCollections:
         Raises:
             Malformed: the installation has no such space, or cannot take such a collection.
             Conflict: it is there, of another kind or with other spaces.
+            TooManyCollections: the tenant has as many as it may have.
             Unavailable: the retriever cannot make it now.
         """
         ref = CollectionRef(tenant=asked.tenant, collection=asked.collection)
         wanted = self._wanted(asked)
         shelf = await self.database.read(lambda db: ledger.find_shelf(db, ref))
         if shelf is None:
-            target = Target(asked.tenant, asked.collection)
-            made = await self.points.open(target, asked.spec.kind, wanted)
-            await self.database.write(
-                lambda db: ledger.add_shelf(
-                    db, ref, asked.spec.kind, made.spaces, asked.spec.retention_days
-                )
-            )
+            await self._make(ref, asked, wanted)
         else:
             _compare(asked, shelf)
             if shelf.retention_days != asked.spec.retention_days:
@@ -91,6 +95,24 @@ class KeepCollections:
         await self.points.drop(Target(ref.tenant, ref.collection))
         await self.letting_go()
         await self.database.write(lambda db: ledger.end_drop(db, ref))
+
+    async def _make(self, ref: CollectionRef, asked: PutCollection, spaces: Sequence[str]) -> None:
+        most = asked.max_collections
+        await self.database.read(lambda db: ledger.check_room(db, ref, most))
+        target = Target(ref.tenant, ref.collection)
+        made = await self.points.open(target, asked.spec.kind, spaces)
+
+        def add(db: Connection) -> None:
+            next_number(db)  # holds others back: of two at once the second must see the first
+            days = asked.spec.retention_days
+            ledger.add_shelf(db, ref, asked.spec.kind, made.spaces, days)
+            ledger.check_room(db, ref, most)
+
+        try:
+            await self.database.write(add)
+        except TooManyCollections:
+            await self.points.drop(target)  # nobody else has made it, or it were a conflict
+            raise
 
     def _wanted(self, asked: PutCollection) -> list[str]:
         if asked.spec.kind != "dialogues":

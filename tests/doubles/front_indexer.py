@@ -36,7 +36,13 @@ from colloquy.contracts.indexing import (
 )
 from colloquy.contracts.operation import Check, Readiness
 from colloquy.contracts.retrieval import CollectionRef, Done, SpaceState
-from colloquy.servicekit.problems import CollectionMissing, Conflict, NotFound, ServiceError
+from colloquy.servicekit.problems import (
+    CollectionMissing,
+    Conflict,
+    NotFound,
+    ServiceError,
+    TooManyCollections,
+)
 from tests.doubles.front_retriever import DIMENSIONS, service
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -236,6 +242,9 @@ def _collections(router: APIRouter, double: IndexerDouble) -> None:
     @router.post("/v1/collections/put")
     async def put(asked: PutCollection) -> Collection:
         double.enter("put")
+        others = {name for tenant, name in double.collections if tenant == asked.tenant}
+        if len(others - {asked.collection}) >= (asked.max_collections or 1_000):
+            raise TooManyCollections("there may be no more")
         double.collections.setdefault((asked.tenant, asked.collection), asked.spec)
         return double.describe(asked)
 

@@ -339,6 +339,15 @@ def test_a_client_that_leaves_ends_the_asking(front: Front) -> None:
         time.sleep(_LONGER_THAN_A_LOOK_S)
 
 
+def test_a_tenant_makes_as_many_collections_as_the_profile_says(tmp_path: Path) -> None:
+    with running_front(tmp_path, tenant={"max_collections": 1}) as front:
+        front.make()
+        front.make()
+        refused = front.http.put("/v1/collections/other", json={}, headers=TOKEN)
+
+    assert (refused.status_code, slug(refused)) == (409, "too-many-collections")
+
+
 def test_a_stream_holds_a_place_among_streams_and_none_among_requests(tmp_path: Path) -> None:
     with running_front(tmp_path, tenant={"max_running": 1, "max_streams": 1}) as front:
         front.make()

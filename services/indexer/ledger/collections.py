@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from colloquy.contracts.collections import Collection
 from colloquy.contracts.retrieval import CollectionRef, SpaceState
-from colloquy.servicekit.problems import CollectionMissing, Conflict
+from colloquy.servicekit.problems import CollectionMissing, Conflict, TooManyCollections
 from services.indexer.domain import PUT
 from services.indexer.ledger.database import now_s
 from services.indexer.ledger.jobs import PENDING, moment
@@ -96,6 +96,18 @@ def add_shelf(
             dropping=False,
         )
     )
+
+
+def check_room(db: Connection, ref: CollectionRef, most: int | None) -> None:
+    """
+    Raises:
+        TooManyCollections: the tenant has `most` others; those that are going count no more.
+    """
+    others = (collections.c.tenant == ref.tenant) & (collections.c.name != ref.collection)
+    others &= collections.c.dropping.is_(False)
+    if most is None or (db.scalar(select(func.count()).where(others)) or 0) < most:
+        return
+    raise TooManyCollections(f"there may be at most {most} collections; drop one that is not used")
 
 
 def keep_for_days(db: Connection, ref: CollectionRef, days: int | None) -> None:

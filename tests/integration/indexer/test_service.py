@@ -2,9 +2,11 @@
 
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from colloquy.contracts.retrieval import FragmentRecord
@@ -619,6 +621,27 @@ def test_bad_input_is_named(indexer: RunningIndexer, path: str, body: dict[str, 
 
     assert reply.status_code == 422
     assert reply.json()["faults"]
+
+
+def test_a_tenant_has_no_more_collections_than_it_may(indexer: RunningIndexer) -> None:
+    def put(name: str, tenant: str = TENANT) -> httpx.Response:
+        body = {"tenant": tenant, "collection": name, "spec": {}, "max_collections": 3}
+        return indexer.post("/v1/collections/put", **body)
+
+    with ThreadPoolExecutor(6) as threads:
+        replies = list(threads.map(put, (f"shelf-{n}" for n in range(6))))
+
+    made = [n for n, reply in enumerate(replies) if reply.status_code == 200]
+    assert sorted(reply.status_code for reply in replies) == [200, 200, 409, 409, 409, 409]
+    refused = next(reply.json() for reply in replies if reply.status_code == 409)
+    assert refused["type"].endswith(":too-many-collections")
+    assert "at most 3 collections" in refused["detail"]
+    names = {SHELF, *(f"shelf-{n}" for n in made)}
+    assert indexer.retriever.held.keys() == {(TENANT, name, False) for name in names}
+    assert put(SHELF).status_code == 200  # it is there already
+    assert put("shelf", tenant="rival").status_code == 200
+    indexer.ask("/v1/collections/drop", collection=SHELF)
+    assert put("another").status_code == 200
 
 
 def test_a_call_carries_little_where_fragments_are_long(tmp_path: Path) -> None:
