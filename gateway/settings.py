@@ -60,7 +60,11 @@ class Knobs(_Section):
         default=256, gt=0, description="Streams of events, of all tenants; more get 503."
     )
     candidates: int = Field(
-        default=20, ge=1, le=1_000, description="Of a search in a collection that names no number."
+        default=20,
+        ge=1,
+        le=1_000,
+        description="Of a search in a collection that names no number; twice `top_k` at least "
+        "where it merges by dialogue, else `top_k`.",
     )
     rerank_weight: float = Field(
         default=1.0,
@@ -72,8 +76,8 @@ class Knobs(_Section):
         default=20,
         ge=1,
         le=1_000,
-        description="Candidates of one search that F2RVLM reads; it reads twice `top_k`, and never "
-        "more than this.",
+        description="Candidates of one search that F2RVLM reads; it reads twice `top_k`, more "
+        "where several are of one dialogue, and never more than this.",
     )
     refine_at_once: int = Field(default=8, gt=0, description="Of them at a time.")
     max_ingest_bytes: int = Field(

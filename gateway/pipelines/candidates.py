@@ -82,6 +82,16 @@ def by_number(candidates: Sequence[Candidate], chosen: Sequence[float | None]) -
     return sorted(listed, key=lambda one: -(one.scores.final or 0.0)) + rest
 
 
+def reaching(ranked: Sequence[Ranked], dialogues: int) -> int:
+    """How many of the best come from so many dialogues; all, where there are fewer."""
+    seen: set[str] = set()
+    for place, one in enumerate(ranked):
+        seen.add(one.fragment.dialogue_id)
+        if len(seen) > dialogues:
+            return place
+    return len(ranked)
+
+
 # --- refining -----------------------------------------------------------------------------------
 
 

@@ -16,13 +16,15 @@ from gateway.pipelines import candidates as steps
 from gateway.pipelines.asked import RETRIEVED_WITHOUT, Notes, Query, left_s
 from gateway.pipelines.candidates import Kept, Ranked
 from gateway.pipelines.ranking import Mode, Ranking
-from gateway.pipelines.refining import Refining
+from gateway.pipelines.refining import Refining, Wanted
 from gateway.retriever import Retriever
 from gateway.settings import Knobs
 from gateway.timings import Timings
 
 # Of the time, where nothing is known yet: a ranking leaves so much to refining.
 _REFINE_SHARE = 0.3
+# Retrieved for each dialogue that is wanted, as several candidates may be of one.
+_MERGED_SHARE = 2
 
 
 class Corpus:
@@ -59,7 +61,7 @@ class Corpus:
         notes.degrade(*(RETRIEVED_WITHOUT + name for name in retrieved.degraded))
         read = self._to_read(request, len(retrieved.candidates))
         ranked = await self._ranked(query, retrieved, mode, read, timings, notes)
-        kept = await self._kept(query, ranked, read, request.top_k, timings, notes)
+        kept = await self._kept(query, ranked, read, request, timings, notes)
         found = steps.merged(kept) if request.merge else steps.apart(kept)
         for name in notes.degraded:
             self._metrics.degraded.labels(name).inc()
@@ -93,10 +95,15 @@ class Corpus:
             query_image=query.picture,
             # Who holds no label finds what nobody has restricted.
             selection=Selection.model_validate({"filter": request.filter, "as": request.as_ or []}),
-            limit=request.candidates or max(self._knobs.candidates, request.top_k),
+            limit=request.candidates or self._limit(request),
             methods=request.methods,
         )
         return await self._retriever.retrieve(question)
+
+    def _limit(self, request: FragmentSearchRequest) -> int:
+        """How many candidates are retrieved: more than are wanted, where merging takes some."""
+        wanted = _MERGED_SHARE * request.top_k if request.merge else request.top_k
+        return max(self._knobs.candidates, wanted)
 
     def _to_read(self, request: FragmentSearchRequest, found: int) -> int:
         """How many candidates F2RVLM reads: more than are wanted, since it drops some."""
@@ -126,11 +133,19 @@ class Corpus:
         query: Query,
         ranked: list[Ranked],
         to_read: int,
-        top_k: int,
+        request: FragmentSearchRequest,
         timings: Timings,
         notes: Notes,
     ) -> list[Kept]:
+        top_k = request.top_k
+        given = steps.reaching(ranked, top_k) if request.merge else top_k
         if not to_read:
-            return [steps.whole(one) for one in ranked[:top_k]]
+            return [steps.whole(one) for one in ranked[:given]]
+        wanted = Wanted(
+            given=given,
+            at_first=to_read,
+            most=min(self._knobs.max_refined, len(ranked)),
+            dialogues=top_k if request.merge else None,
+        )
         with timings.step("refine"):
-            return await self._refining.refine(query, ranked[:to_read], top_k, left_s(), notes)
+            return await self._refining.refine(query, ranked, wanted, left_s(), notes)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from colloquy.contracts.generation import FragmentTask
 from colloquy.servicekit.deadlines import start_deadline
@@ -14,6 +15,35 @@ from gateway.pipelines.asked import NOT_REFINED, Notes, Query
 from gateway.pipelines.candidates import Kept, Ranked
 
 _STEP = "refine"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How much of a ranking is to be read.
+
+    Attributes:
+        given: candidates that would be answered without reading any.
+        at_first: candidates that are read in any case.
+        most: and never more than so many.
+        dialogues: that the answer shall have; None where candidates stay apart, so that merging
+            takes none away.
+    """
+
+    given: int
+    at_first: int
+    most: int
+    dialogues: int | None
+
+    def further(self, read: Sequence[Ranked], kept: Sequence[Kept]) -> int:
+        """How many more to read: those whose places merging took. What F2RVLM dropped is not made
+        up for, as a query that nothing answers would have everything read."""
+        if self.dialogues is None:
+            return 0
+        answered = {one.ranked.fragment.dialogue_id for one in kept if not one.empty}
+        if len(answered) >= self.dialogues:
+            return 0
+        dialogues = len({one.fragment.dialogue_id for one in read})
+        return max(0, min(self.at_first - dialogues, self.most - len(read)))
 
 
 class Refining:
@@ -33,31 +63,49 @@ class Refining:
         return self._pace.expect_s(_STEP) * rounds
 
     async def refine(
-        self, query: Query, ranked: Sequence[Ranked], top_k: int, within_s: float, notes: Notes
+        self, query: Query, ranked: Sequence[Ranked], wanted: Wanted, within_s: float, notes: Notes
     ) -> list[Kept]:
-        """What F2RVLM names in each candidate.
+        """What F2RVLM names in each candidate that it reads.
 
         One that it did not read, because it failed or the time was up, stays as it is, if it is
-        among the `top_k` that would be given without refining.
+        among those that would be given without refining.
         """
         # The published prompt has no place for a picture, so a query without text cannot be put.
-        if query.text is None or self.expect_s(len(ranked)) > within_s:
+        if query.text is None or self.expect_s(wanted.at_first) > within_s:
             notes.degrade(NOT_REFINED)
-            return [steps.whole(one) for one in ranked[:top_k]]
-        room = asyncio.Semaphore(self._at_once)
+            return [steps.whole(one) for one in ranked[: wanted.given]]
         ends_s = time.monotonic() + within_s
+        kept: list[Kept] = []
+        start, end = 0, wanted.at_first
+        while start < end:
+            kept += await self._read_each(query, ranked, range(start, end), wanted, ends_s, notes)
+            start, end = end, end + wanted.further(ranked[:end], kept)
+            if self.expect_s(end - start) > ends_s - time.monotonic():
+                break
+        return kept
+
+    async def _read_each(
+        self,
+        query: Query,
+        ranked: Sequence[Ranked],
+        places: range,
+        wanted: Wanted,
+        ends_s: float,
+        notes: Notes,
+    ) -> list[Kept]:
+        room = asyncio.Semaphore(self._at_once)
 
         async def read(one: Ranked) -> Kept | None:
             async with room:
                 return await self._read(query, one, ends_s - time.monotonic(), notes)
 
-        read_all = await asyncio.gather(*(read(one) for one in ranked))
+        answers = await asyncio.gather(*(read(ranked[place]) for place in places))
         kept = []
-        for place, (one, answer) in enumerate(zip(ranked, read_all, strict=True)):
+        for place, answer in zip(places, answers, strict=True):
             if answer is not None:
                 kept.append(answer)
-            elif place < top_k:
-                kept.append(steps.whole(one))
+            elif place < wanted.given:
+                kept.append(steps.whole(ranked[place]))
         return kept
 
     async def _read(self, query: Query, one: Ranked, within_s: float, notes: Notes) -> Kept | None:

@@ -146,13 +146,45 @@ def test_only_the_best_are_refined(front: Front) -> None:
     assert len(front.reranker.asked[0].candidates) == 30
 
 
+@pytest.mark.parametrize("refine", [True, False])
+def test_merging_leaves_as_many_dialogues_as_were_asked_for(front: Front, refine: bool) -> None:
+    for number in range(12):
+        front.retriever.keep("long", [turn(number, "cake")], number=number)
+    for number in range(5):
+        front.retriever.keep(f"d-{number}", [turn(0, "cake")])
+
+    answer = front.find("cake", rerank="none", refine=refine, top_k=3)
+
+    assert ids(answer) == ["long", "d-0", "d-1"]
+    assert answer.json()["fragments"][0]["utterance_ids"] == list(range(12))
+    assert answer.json()["degraded"] == []
+    assert len(front.generator.asked) == (16 if refine else 0)
+
+
+def test_no_more_is_read_for_merging_than_the_profile_allows(front: Front) -> None:
+    for number in range(30):
+        front.retriever.keep("long", [turn(number, "cake")], number=number)
+    front.retriever.keep("d-1", [turn(0, "cake")])
+
+    assert ids(front.find("cake", rerank="none", candidates=40, top_k=3)) == ["long"]
+    assert len(front.generator.asked) == 20
+
+
+def test_what_is_dropped_is_not_made_up_for(front: Front) -> None:
+    for number in range(15):
+        front.retriever.keep(f"d-{number}", [turn(0, "cake, grandma")])
+
+    assert ids(front.find("grandma cake", rerank="none", top_k=3)) == []
+    assert len(front.generator.asked) == 6
+
+
 def test_the_number_of_candidates_is_the_callers_or_the_profiles(front: Front) -> None:
     front.retriever.keep("d-1", [turn(0, "cake")])
 
-    for more in ({}, {"candidates": 3}, {"top_k": 50}):
+    for more in ({}, {"candidates": 3}, {"top_k": 50}, {"top_k": 50, "merge": False}):
         front.find("cake", **more)
 
-    assert [question.limit for question in front.retriever.asked] == [20, 3, 50]
+    assert [question.limit for question in front.retriever.asked] == [20, 3, 100, 50]
 
 
 def test_filters_labels_and_methods_travel_to_retrieval(front: Front) -> None:
