@@ -1,7 +1,6 @@
 """index: dialogues from files into a collection of the stack that is up."""
 
 import json
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,14 +10,8 @@ from threading import Thread
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
+from colloquy.cli.counts import counts
 from colloquy.cli.failure import CommandFailed
 from colloquy.cli.following import Job, follow
 from colloquy.cli.gateway import Gateway
@@ -98,23 +91,21 @@ def run(gateway: Gateway, collection: str, sources: Iterable[Source]) -> Outcome
         CommandFailed: a file cannot be read, or the gateway takes nothing.
     """
     outcome = Outcome()
-    with _progress() as progress:
-        read = progress.add_task("read and sent", total=None)
-        done = progress.add_task("searchable", total=None)
-        follower = _Follower(gateway, lambda count: progress.advance(done, count))
+    with counts() as shown:
+        follower = _Follower(gateway, shown.searchable)
         unsent: list[tuple[str, Fault]] = []
         for name, folder, found in sources:
             sender = Sender(gateway, collection)
             try:
-                for chunk in sender.send(found, folder, lambda n: progress.advance(read, n)):
+                for chunk in sender.send(found, folder, shown.read):
                     outcome.sent += len(chunk.lines)
                     outcome.jobs.append(chunk.job)
-                    progress.update(done, total=outcome.sent)
+                    shown.sent(outcome.sent)
                     follower.add(name, chunk)
             except OSError as error:
                 raise CommandFailed(f"{name}: {error.strerror}") from error
             unsent += [(name, fault) for fault in sender.faults]
-        progress.update(read, total=progress.tasks[read].completed)
+        shown.all_read()
         for name, chunk, job in follower.ended():
             _count(outcome, name, chunk, job)
     outcome.faults = _in_order(unsent + outcome.faults)
@@ -207,14 +198,3 @@ def _tell(console: Console, collection: str, outcome: Outcome) -> None:
     if len(outcome.faults) > _SHOWN_FAULTS:
         more = len(outcome.faults) - _SHOWN_FAULTS
         console.print(f"  and {more} more; `--json` lists them all", highlight=False)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )

@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 import socket
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from colloquy.cli.counts import Lines
 from colloquy.cli.failure import CommandFailed
 from colloquy.cli.gateway import Gateway
 from colloquy.cli.index import run, sources
@@ -232,3 +234,34 @@ def test_a_gateway_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     path = write(tmp_path / "d.ndjson", dialogue("x"))
     with Gateway("http://127.0.0.1:9", None) as gateway, pytest.raises(CommandFailed, match="not"):
         run(gateway, "family", sources([path]))
+
+
+# --- how far it is ------------------------------------------------------------------------------
+
+
+def test_in_a_pipe_lines_on_stderr_say_how_far_it_is(
+    standing: Standing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "d.ndjson", dialogue("x"), dialogue("y"))
+    assert standing.run("index", str(path), "--collection", "family", "--json") == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["indexed"] == 2
+    assert printed.err.splitlines()[-1] == "2 read, 2 sent, 2 searchable (100 %)"
+
+
+def test_lines_are_sparse_a_tenth_or_some_seconds_apart() -> None:
+    now, out = [0.0], io.StringIO()
+    lines = Lines(out, clock=lambda: now[0])
+    for _ in range(1_000):  # 0.1 s each, so 5 s are 50 of them
+        now[0] += 0.1
+        lines.read(1)
+    while_reading = len(out.getvalue().splitlines())
+    lines.sent(1_000)
+    lines.all_read()
+    for _ in range(1_000):
+        lines.searchable(1)
+
+    said = out.getvalue().splitlines()
+    assert 15 <= while_reading <= 20
+    assert len(said) - while_reading == 10
+    assert said[-1] == "1000 read, 1000 sent, 1000 searchable (100 %)"
