@@ -34,8 +34,10 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=256,
-        description="The same body under the same key again is answered with the same job; "
-        "another body under it is a conflict.",
+        description="Of the caller's choice, 1 to 256 characters; a tenant has one set of keys for "
+        "all its collections and routes. The same request under the same key again is answered "
+        "with the same job, for as long as that is known; another body, collection, dialogue or "
+        "route under it is a conflict (409) and changes nothing.",
     ),
 ]
 _FORMS: dict[str, Split] = {
@@ -133,7 +135,8 @@ async def append(
 ) -> Accepted:
     """Adds turns at the end of a living dialogue; their ids are given. Only what changes by them is
     indexed again."""
-    sha256 = hashlib.sha256(await request.body()).hexdigest()
+    # The same words said in two dialogues are two requests: one key must not drop the second.
+    sha256 = hashlib.sha256(f"{len(id)} {id}\n".encode() + await request.body()).hexdigest()
     async with start_deadline(settings.timeout_ms(None)):
         accepted = await ingestion.append(Target(tenant, name, key), id, turns, sha256)
     response.headers["location"] = f"/v1/jobs/{accepted.job}"

@@ -127,18 +127,26 @@ class IndexerDouble:
             raise NotFound("there is no such job")
         return job
 
-    def open(self, asked: OpenJob) -> OpenedJob:
-        self.spec(asked)
-        for job in [*self.jobs.values()]:
+    def of_key(self, asked: OpenJob | AppendTurns, kind: str) -> KeptJob | None:
+        """The job that the key made, as the ledger finds it: one namespace for each tenant."""
+        for job in self.jobs.values():
             if asked.idempotency_key and (job.tenant, job.key) == (
                 asked.tenant,
                 asked.idempotency_key,
             ):
-                if job.sha256 != asked.body_sha256:
+                same = (asked.collection, kind, asked.body_sha256)
+                if (job.collection, job.kind, job.sha256) != same:
                     raise Conflict("the idempotency key was used for another request")
-                if job.state != "receiving":
-                    return _opened(job, sealed=True)
-                del self.jobs[job.id]
+                return job
+        return None
+
+    def open(self, asked: OpenJob) -> OpenedJob:
+        self.spec(asked)
+        earlier = self.of_key(asked, "ingest")
+        if earlier is not None:
+            if earlier.state != "receiving":
+                return _opened(earlier, sealed=True)
+            del self.jobs[earlier.id]
         job = self.new_job(asked.tenant, asked.collection, "ingest")
         job.key, job.sha256 = asked.idempotency_key, asked.body_sha256
         if self.overtaken:
@@ -172,6 +180,10 @@ class IndexerDouble:
         return dialogue
 
     def append(self, asked: AppendTurns) -> OpenedJob:
+        self.spec(asked)
+        earlier = self.of_key(asked, "append")
+        if earlier is not None:
+            return _opened(earlier, sealed=True)
         kept = self.read(
             DialogueRef(
                 tenant=asked.tenant, collection=asked.collection, dialogue_id=asked.dialogue_id
@@ -186,6 +198,7 @@ class IndexerDouble:
         longer = kept.model_copy(update={"utterances": [*kept.utterances, *more]})
         self.dialogues[asked.tenant, asked.collection, asked.dialogue_id] = longer
         job = self.new_job(asked.tenant, asked.collection, "append")
+        job.key, job.sha256 = asked.idempotency_key, asked.body_sha256
         job.state, job.items = "done", {0: longer}
         return _opened(job, sealed=True)
 

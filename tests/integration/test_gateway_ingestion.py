@@ -366,6 +366,47 @@ def test_another_body_under_the_same_key_is_a_conflict(front: Front) -> None:
     assert set(front.indexer.dialogues) == {("local", "family", "d-1")}
 
 
+def test_the_same_turns_under_the_same_key_are_appended_once(front: Front) -> None:
+    front.ingest([talk("d-1")])
+    before = len(front.indexer.dialogues["local", "family", "d-1"].utterances)
+
+    first, again = (say(front, "d-1") for _ in range(2))
+
+    assert again.json()["job"] == first.json()["job"]
+    assert len(front.indexer.dialogues["local", "family", "d-1"].utterances) == before + 1
+
+
+def test_a_key_serves_one_request_of_the_tenant_on_whichever_route(front: Front) -> None:
+    front.make("other")
+    front.ingest([talk("d-1"), talk("d-2")])
+    front.ingest([talk("d-1")], "other")
+    assert say(front, "d-1").status_code == 202
+
+    refused = [
+        say(front, "d-2"),
+        say(front, "d-1", "other"),
+        say(front, "d-1", words="something else"),
+        front.ingest([talk("d-3")], **{"idempotency-key": "once"}),
+    ]
+
+    assert [(one.status_code, slug(one)) for one in refused] == [(409, "conflict")] * 4
+    assert all("the idempotency key was used" in one.json()["detail"] for one in refused)
+    grown = {key: len(one.utterances) for key, one in front.indexer.dialogues.items()}
+    assert grown.pop(("local", "family", "d-1")) == 1 + grown["local", "family", "d-2"]
+    assert len(set(grown.values())) == 1
+
+
+def say(
+    front: Front, dialogue_id: str, name: str = "family", words: str = "delicious"
+) -> httpx.Response:
+    """Appends a turn under the key `once`."""
+    return front.http.post(
+        f"/v1/collections/{name}/dialogues/{dialogue_id}/utterances",
+        json={"utterances": [{"speaker": "Ben", "content": words}]},
+        headers=TOKEN | {"idempotency-key": "once"},
+    )
+
+
 def test_a_request_that_the_same_one_overtakes_is_told_so(front: Front) -> None:
     front.indexer.overtaken = True
 
