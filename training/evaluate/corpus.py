@@ -14,15 +14,13 @@ from training.data.world.corpus import CorpusQuery
 from training.evaluate import command
 from training.evaluate.bootstrap import joint_f1_difference
 from training.evaluate.comparison import scored
-from training.evaluate.corpus_set import Found, HeldOut, facts_of
+from training.evaluate.corpus_command import Filled, add_corpus_arguments, breakdown
+from training.evaluate.corpus_set import Found, HeldOut
 from training.evaluate.corpus_tables import show
-from training.evaluate.fragment import PATH, versions_of
+from training.evaluate.fragment import PATH
 from training.evaluate.fragment_metrics import Judged, micro
 from training.evaluate.latency import milliseconds
-from training.evaluate.provenance import provenance
-from training.evaluate.retrieval import add_corpus_arguments
-from training.evaluate.stack import DEADLINE_MS, Ask, Reply, Stack
-from training.evaluate.standing import Standing
+from training.evaluate.stack import DEADLINE_MS, Ask, Reply
 
 TOP_K = 5
 Rerank = Literal["none", "pointwise", "listwise"]
@@ -65,6 +63,10 @@ class Run:
             | {"at_once": at_once},
         }
 
+    def joint_at(self, places: Sequence[int]) -> float:
+        """The joint F1 of these queries."""
+        return round(micro([self.judged[place] for place in places]).joint.f1, 4)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command.parser("training.evaluate.corpus", str(__doc__).splitlines()[0])
@@ -90,46 +92,31 @@ async def evaluate(args: argparse.Namespace) -> dict[str, Any]:
 
 
 async def evaluate_on(held_out: HeldOut, args: argparse.Namespace) -> dict[str, Any]:
-    standing = Standing.of(args)
-    collection = await standing.holding(held_out, args.collection)
-    queries = held_out.queries[: args.limit]
-    stack = standing.stack(args.concurrency)
+    filled = await Filled.on_the_stack(held_out, args)
     runs = [
-        await _run(stack, held_out, queries, pipeline, collection["name"], args)
+        await _run(filled, pipeline, args)
         for rerank in dict.fromkeys(args.rerank)
         for pipeline in (Pipeline(rerank, refine=False), Pipeline(rerank, refine=True))
     ]
-    return {
-        "task": "corpus",
-        "command": "python -m training.evaluate.corpus",
-        "set": held_out.described(len(queries)),
-        "collection": {name: collection[name] for name in ("name", "fragments", "spaces")},
-        "profile": standing.profile.name,
-        "models": versions_of([reply for run in runs for reply in run.replies]),
-        "candidates": args.candidates,
-        "top_k": args.top_k,
-        "systems": {run.pipeline.name: run.scored(args.concurrency) for run in runs},
-        "differences": differences(held_out, queries, runs),
-        "by": breakdown(queries, runs),
-        "made_by": provenance(),
-    }
+    return filled.record(
+        "corpus",
+        [reply for run in runs for reply in run.replies],
+        candidates=args.candidates,
+        top_k=args.top_k,
+        systems={run.pipeline.name: run.scored(args.concurrency) for run in runs},
+        differences=differences(held_out, filled.queries, runs),
+        by=breakdown(filled.queries, {run.pipeline.name: run.joint_at for run in runs}),
+    )
 
 
-async def _run(
-    stack: Stack,
-    held_out: HeldOut,
-    queries: Sequence[CorpusQuery],
-    pipeline: Pipeline,
-    collection: str,
-    args: argparse.Namespace,
-) -> Run:
+async def _run(filled: Filled, pipeline: Pipeline, args: argparse.Namespace) -> Run:
     asks = [
         Ask(
             f"query {query.text!r}",
             PATH,
             FragmentSearchRequest(
                 query=query.text,
-                collection=collection,
+                collection=filled.collection["name"],
                 rerank=pipeline.rerank,
                 refine=pipeline.refine,
                 top_k=args.top_k,
@@ -137,15 +124,15 @@ async def _run(
                 timeout_ms=DEADLINE_MS,
             ),
         )
-        for query in queries
+        for query in filled.queries
     ]
-    replies = await stack.ask_all(asks, label=pipeline.name)
+    replies = await filled.stack.ask_all(asks, label=pipeline.name)
     answers: list[Sequence[Found]] = [reply.body["fragments"] for reply in replies]
-    paired = list(zip(queries, answers, strict=True))
+    paired = list(zip(filled.queries, answers, strict=True))
     return Run(
         pipeline,
-        [held_out.judge(query, answer) for query, answer in paired],
-        [held_out.judge(query, answer[:1]) for query, answer in paired],
+        [filled.held_out.judge(query, answer) for query, answer in paired],
+        [filled.held_out.judge(query, answer[:1]) for query, answer in paired],
         replies,
     )
 
@@ -171,27 +158,6 @@ def differences(
         )
         for one, other in pairs
     }
-
-
-def breakdown(
-    queries: Sequence[CorpusQuery], runs: Sequence[Run]
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """For each fact and each of its values: how many queries, and each pipeline's joint F1."""
-    facts = [facts_of(query) for query in queries]
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for fact in facts[0] if facts else ():
-        for value in sorted({one[fact] for one in facts}):
-            places = [place for place, one in enumerate(facts) if one[fact] == value]
-            found.setdefault(fact, {})[value] = {
-                "queries": len(places),
-                "systems": {
-                    run.pipeline.name: round(
-                        micro([run.judged[place] for place in places]).joint.f1, 4
-                    )
-                    for run in runs
-                },
-            }
-    return found
 
 
 if __name__ == "__main__":

@@ -13,12 +13,11 @@ from colloquy.contracts.fragments import FragmentSearchRequest
 from colloquy.contracts.retrieval import BM25
 from training.data.world.corpus import CorpusQuery
 from training.evaluate import command
-from training.evaluate.corpus_set import HeldOut, facts_of
-from training.evaluate.fragment import PATH, versions_of
+from training.evaluate.corpus_command import DEEPEST, Filled, add_corpus_arguments, breakdown
+from training.evaluate.corpus_set import HeldOut
+from training.evaluate.fragment import PATH
 from training.evaluate.latency import milliseconds
-from training.evaluate.provenance import provenance
 from training.evaluate.retrieval_metrics import (
-    KS,
     Rank,
     Rule,
     first_relevant,
@@ -27,11 +26,9 @@ from training.evaluate.retrieval_metrics import (
     recalls,
 )
 from training.evaluate.retrieval_tables import show
-from training.evaluate.stack import DEADLINE_MS, Ask, Reply, Stack
-from training.evaluate.standing import Standing
+from training.evaluate.stack import DEADLINE_MS, Ask, Reply
 
 FUSED = "fused"
-DEEPEST = max(KS)
 COMPARED = (1, 5, 20)
 
 
@@ -65,6 +62,11 @@ class Run:
             | {"at_once": at_once},
         }
 
+    def recalls_at(self, places: Sequence[int]) -> dict[str, float]:
+        """The recall of these queries."""
+        ranks = [self.ranks["half"][place] for place in places]
+        return {f"recall@{k}": round(recall_at(ranks, k), 4) for k in (1, 5)}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = command.parser("training.evaluate.retrieval", str(__doc__).splitlines()[0])
@@ -79,13 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command.run(parser.parse_args(argv), evaluate, show)
 
 
-def add_corpus_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--collection", help="that holds the corpus, or will; else one by its hash")
-    parser.add_argument(
-        "--candidates", type=command.positive, default=DEEPEST, help="that retrieval proposes"
-    )
-
-
 async def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Fills the collection where needed, asks everything, and returns the whole record.
 
@@ -96,28 +91,17 @@ async def evaluate(args: argparse.Namespace) -> dict[str, Any]:
 
 
 async def evaluate_on(held_out: HeldOut, args: argparse.Namespace) -> dict[str, Any]:
-    standing = Standing.of(args)
-    collection = await standing.holding(held_out, args.collection)
-    queries = held_out.queries[: args.limit]
-    stack = standing.stack(args.concurrency)
-    spaces = [space["name"] for space in collection["spaces"]]
-    runs = [
-        await _run(stack, held_out, queries, collection["name"], system, args.candidates)
-        for system in systems(spaces, args.rerank)
-    ]
-    return {
-        "task": "retrieval",
-        "command": "python -m training.evaluate.retrieval",
-        "set": held_out.described(len(queries)),
-        "collection": {name: collection[name] for name in ("name", "fragments", "spaces")},
-        "profile": standing.profile.name,
-        "models": versions_of([reply for run in runs for reply in run.replies]),
-        "candidates": args.candidates,
-        "systems": {run.system.name: run.scored(args.concurrency) for run in runs},
-        "differences": differences(held_out, queries, runs),
-        "by": breakdown(queries, runs),
-        "made_by": provenance(),
-    }
+    filled = await Filled.on_the_stack(held_out, args)
+    spaces = [space["name"] for space in filled.collection["spaces"]]
+    runs = [await _run(filled, system, args.candidates) for system in systems(spaces, args.rerank)]
+    return filled.record(
+        "retrieval",
+        [reply for run in runs for reply in run.replies],
+        candidates=args.candidates,
+        systems={run.system.name: run.scored(args.concurrency) for run in runs},
+        differences=differences(held_out, filled.queries, runs),
+        by=breakdown(filled.queries, {run.system.name: run.recalls_at for run in runs}),
+    )
 
 
 def systems(spaces: Sequence[str], reranks: Sequence[str]) -> list[System]:
@@ -131,18 +115,12 @@ def systems(spaces: Sequence[str], reranks: Sequence[str]) -> list[System]:
     return [*alone, System(FUSED), *ranked]
 
 
-async def _run(
-    stack: Stack,
-    held_out: HeldOut,
-    queries: Sequence[CorpusQuery],
-    collection: str,
-    system: System,
-    candidates: int,
-) -> Run:
+async def _run(filled: Filled, system: System, candidates: int) -> Run:
+    collection, held_out = filled.collection["name"], filled.held_out
     asks = [Ask(f"query {query.text!r}", PATH, ask(query, collection, system, candidates))
-            for query in queries]  # fmt: skip
-    replies = await stack.ask_all(asks, label=system.name)
-    answered = list(zip(queries, replies, strict=True))
+            for query in filled.queries]  # fmt: skip
+    replies = await filled.stack.ask_all(asks, label=system.name)
+    answered = list(zip(filled.queries, replies, strict=True))
     ranks: dict[Rule, list[Rank]] = {
         rule: [first_relevant(held_out, q, reply.body["fragments"], rule) for q, reply in answered]
         for rule in ("half", "alike")
@@ -186,30 +164,6 @@ def differences(
         }
         for one, other in pairs
     }
-
-
-def breakdown(
-    queries: Sequence[CorpusQuery], runs: Sequence[Run]
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """For each fact and each of its values: how many queries, and each system's recall."""
-    facts = [facts_of(query) for query in queries]
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for fact in facts[0] if facts else ():
-        for value in sorted({one[fact] for one in facts}):
-            places = [place for place, one in enumerate(facts) if one[fact] == value]
-            found.setdefault(fact, {})[value] = {
-                "queries": len(places),
-                "systems": {
-                    run.system.name: {
-                        f"recall@{k}": round(
-                            recall_at([run.ranks["half"][place] for place in places], k), 4
-                        )
-                        for k in (1, 5)
-                    }
-                    for run in runs
-                },
-            }
-    return found
 
 
 if __name__ == "__main__":
