@@ -11,7 +11,7 @@ from colloquy.contracts.fragments import Label, Name
 from colloquy.contracts.retrieval import Kind, SpaceName, SpaceState
 
 MAX_ITEMS = 10_000
-JobState = Literal["receiving", "queued", "running", "done", "cancelled", "failed"]
+JobState = Literal["receiving", "queued", "running", "cancelling", "done", "cancelled", "failed"]
 ItemState = Literal["queued", "running", "indexed", "failed", "cancelled"]
 FINAL = frozenset({"done", "cancelled", "failed"})
 
@@ -81,7 +81,10 @@ class Job(Contract):
     id: str
     kind: Literal["ingest", "append", "delete", "erase", "reindex", "retention"]
     collection: str | None
-    state: JobState
+    state: JobState = Field(
+        description="`cancelling` is told until what was begun has ended, then `cancelled`; what "
+        "`done`, `cancelled` or `failed` says is final."
+    )
     counts: JobCounts
     errors: list[ItemError] = Field(description="The first 100.")
     receipt: dict[str, int] | None = Field(default=None, description="Of an erasure: what went.")

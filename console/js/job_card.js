@@ -6,7 +6,7 @@ import { isOver } from "./follow.js";
 import { problemCard } from "./panel.js";
 
 const KINDS = { ingest: "Dialogues", append: "More turns", delete: "Deletion", erase: "Erasure", reindex: "Indexing again", retention: "Retention" };
-const STATES = { receiving: "receiving", queued: "waiting", running: "indexing", done: "done", cancelled: "cancelled", failed: "failed" };
+const STATES = { receiving: "receiving", queued: "waiting", running: "indexing", cancelling: "being cancelled", done: "done", cancelled: "cancelled", failed: "failed" };
 
 /** Title, state, bar, words and actions: what both kinds of card are made of. */
 class Card {
@@ -70,7 +70,7 @@ export class JobCard extends Card {
     this.bad.style.width = total ? `${(100 * failed) / total}%` : "0";
     this.bar.setAttribute("aria-valuetext", this.words);
     this.bar.hidden = isOver(job) && !failed && !cancelled;
-    this.stop.hidden = isOver(job);
+    this.stop.hidden = isOver(job) || job.state === "cancelling";
     this.showErrors(job);
   }
 

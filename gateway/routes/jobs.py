@@ -84,7 +84,8 @@ async def events(id: Id, tenant: GivenTenant, indexer: GivenIndexer) -> Streamin
 async def cancel(
     id: Id, tenant: GivenTenant, indexer: GivenIndexer, settings: GivenSettings
 ) -> Job:
-    """Leaves out what is not indexed yet; what is indexed stays."""
+    """Leaves out what was not begun; what is indexed stays. The job says `cancelling` until what
+    was begun has ended."""
     async with start_deadline(settings.timeout_ms(None)):
         return await indexer.cancel_job(JobRef(tenant=tenant, job=id))
 

@@ -15,7 +15,14 @@ from colloquy.contracts.indexing import (
     Summary,
 )
 from colloquy.contracts.retrieval import Done
-from services.indexer.ledger import dialogues, erasure, housekeeping, jobs, reindexing
+from services.indexer.ledger import (
+    cancelling,
+    dialogues,
+    erasure,
+    housekeeping,
+    jobs,
+    reindexing,
+)
 from services.indexer.ledger.database import Database
 from services.indexer.letting_go import LettingGo
 
@@ -68,7 +75,7 @@ class KeepDialogues:
         return JobList(jobs=found, next=following)
 
     async def cancel(self, ref: JobRef) -> Job:
-        return await self.database.write(lambda db: jobs.cancel_job(db, ref))
+        return await self.database.write(lambda db: cancelling.cancel_job(db, ref))
 
     async def summary(self) -> Summary:
         return await self.database.read(housekeeping.summarise)

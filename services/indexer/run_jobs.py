@@ -11,14 +11,12 @@ from services.indexer.ledger import erasure, reindexing
 from services.indexer.ledger.collections import find_shelf
 from services.indexer.ledger.database import Database
 from services.indexer.ledger.jobs import (
-    cancel_items,
     counts_of,
     end_job,
     forget_spec,
     pending_items,
 )
 from services.indexer.ledger.runs import Run, go_on, put_down, take_run
-from services.indexer.ledger.schema import items
 from services.indexer.letting_go import LettingGo
 from services.indexer.points import Points, Target
 
@@ -135,16 +133,14 @@ class RunJobs:
         return False
 
     async def _undo(self, run: Run) -> bool:
-        def give_up(db: Connection) -> int:
-            cancel_items(db, items.c.job == run.id)
-            return reindexing.failed_copies(db, run.id)
-
-        bad = await self.database.write(give_up)
         # Writers stop first: what they write to a copy that is not there would be in vain.
-        await self._end_reindex(run, "failed" if bad else "cancelled")
+        writing = await self.database.write(lambda db: reindexing.stop_copying(db, run))
         staged = Target(run.tenant, reindexing.collection_of(run).collection, staged=True)
         await self.points.drop(staged)
-        return False
+        if not writing:
+            bad = await self.database.read(lambda db: reindexing.failed_copies(db, run.id))
+            await self._end_reindex(run, "failed" if bad else "cancelled")
+        return writing
 
     async def _end_reindex(self, run: Run, state: str, spaces: Sequence[SpaceState] = ()) -> None:
         await self.database.write(lambda db: reindexing.end_reindex(db, run, state, spaces))

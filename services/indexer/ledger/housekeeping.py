@@ -7,7 +7,7 @@ from services.indexer.domain import DELETE, PUT
 from services.indexer.ledger.acceptance import add_work, next_number
 from services.indexer.ledger.collections import Shelf, with_retention
 from services.indexer.ledger.database import now_s
-from services.indexer.ledger.jobs import PENDING, add_job, end_complete
+from services.indexer.ledger.jobs import PENDING, UNDER_WAY, add_job, end_complete
 from services.indexer.ledger.schema import collections, dialogues, fragments, items, jobs
 
 _DAY_S = 86_400
@@ -57,7 +57,7 @@ def end_left_over(db: Connection) -> None:
     """Ends jobs whose last item ended together with the process that would have ended them."""
     left = db.scalars(
         select(jobs.c.id).where(
-            jobs.c.state.in_(PENDING),
+            jobs.c.state.in_(UNDER_WAY),
             jobs.c.phase == "",
             ~exists().where(items.c.job == jobs.c.id, items.c.state.in_(PENDING)),
         )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from colloquy.contracts.collections import FINAL, ItemError, Job, JobCounts
 from colloquy.contracts.indexing import JobRef, ListJobs
-from colloquy.servicekit.problems import Conflict, NotFound
+from colloquy.servicekit.problems import NotFound
 from services.indexer.domain import new_job_id
 from services.indexer.ledger.database import now_s
 from services.indexer.ledger.releases import let_go
@@ -17,6 +17,9 @@ from services.indexer.ledger.schema import items, jobs
 
 ERRORS_SHOWN = 100
 PENDING = ("queued", "running")
+CANCELLING = "cancelling"
+UNDER_WAY = (*PENDING, CANCELLING)
+"""States of a job; what waits or runs is an item's."""
 
 
 def add_job(db: Connection, *, tenant: str, collection: str | None, kind: str, **more: Any) -> str:
@@ -64,28 +67,6 @@ def list_jobs(db: Connection, asked: ListJobs) -> tuple[list[Job], str | None]:
     page = rows[: asked.limit]
     more = page[-1].id if len(rows) > asked.limit else None
     return [_told(db, row) for row in page], more
-
-
-def cancel_job(db: Connection, ref: JobRef) -> Job:
-    """What was not begun is not done; what is being done ends.
-
-    Raises:
-        Conflict: an erasure or a deletion is not given up half done.
-    """
-    row = db.execute(
-        select(jobs).where(jobs.c.id == ref.job, jobs.c.tenant == ref.tenant).with_for_update()
-    ).one_or_none()
-    if row is None:
-        raise NotFound("there is no such job")
-    if row.state in FINAL:
-        return _told(db, row)
-    if row.kind in {"erase", "delete", "retention"}:
-        raise Conflict(f"a job of kind `{row.kind}` is not given up half done")
-    cancel_items(db, items.c.job == row.id)
-    # A copy that is given up must be taken down: its runner does that, and then ends the job.
-    after = {"phase": "undo"} if row.kind == "reindex" else {"state": "cancelled"}
-    db.execute(update(jobs).where(jobs.c.id == row.id).values(updated=now_s(db), **after))
-    return _told(db, job_row(db, ref))
 
 
 def cancel_items(db: Connection, which: Any) -> int:
@@ -148,10 +129,13 @@ def end_complete(db: Connection, which: Iterable[str]) -> None:
     for job in sorted(set(which)):  # in one order, so that no two wait for each other
         # Locked: of two that finish a job's last two items, the second must see both.
         row = db.execute(select(jobs).where(jobs.c.id == job).with_for_update()).one_or_none()
-        if row is None or row.state not in PENDING:
+        if row is None or row.state not in UNDER_WAY:
             continue
         if row.phase or pending_items(db, job):
             db.execute(update(jobs).where(jobs.c.id == job).values(updated=now_s(db)))
+            continue
+        if row.state == CANCELLING:
+            end_job(db, job, "cancelled")
             continue
         counts = counts_of(db, job)
         all_failed = counts.total > 0 and counts.failed == counts.total

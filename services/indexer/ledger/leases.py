@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from colloquy.contracts.retrieval import CollectionRef
-from services.indexer.domain import RENEW, Outcome, Work
-from services.indexer.ledger.acceptance import add_work, next_number
+from services.indexer.domain import PUT, RENEW, Outcome, Work
+from services.indexer.ledger.acceptance import next_number
+from services.indexer.ledger.cancelling import give_up, is_cancelling, mend
 from services.indexer.ledger.collections import Shelf, find_shelf
 from services.indexer.ledger.database import now_s
 from services.indexer.ledger.dialogues import URGENT, Key, drop, keep, stored_of
@@ -139,7 +140,10 @@ def _complete_one(db: Connection, owner: str, outcome: Outcome) -> bool:
         # A reindex began or ended meanwhile: what was written may be missing on one side.
         _requeue(db, work)
         return False
-    if outcome.state == "waiting":
+    if outcome.state == "waiting" and work.action == PUT and is_cancelling(db, work.job):
+        _requeue(db, work)
+        give_up(db, work)
+    elif outcome.state == "waiting":
         _requeue(db, work, wait_s=outcome.wait_s, failed=outcome.own_fault)
     elif outcome.state == "mend":
         _turn_into_mending(db, outcome)
@@ -228,17 +232,7 @@ def _mend_later(db: Connection, work: Work, shelf: Shelf | None) -> None:
     """Somebody else has the item, or it is gone; we may have written after them."""
     if shelf is None or shelf.dropping:
         return
-    add_work(
-        db,
-        accepted=next_number(db),
-        tenant=work.tenant,
-        collection=work.collection,
-        dialogue_id=work.dialogue_id,
-        action=RENEW,
-        job=None,
-        turns=work.turns,
-        priority=URGENT,
-    )
+    mend(db, next_number(db), work.tenant, work.collection, work.dialogue_id, work.turns)
 
 
 def _as_work(db: Connection, rows: Sequence[Row[Any]]) -> list[Work]:

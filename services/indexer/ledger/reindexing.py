@@ -6,6 +6,7 @@ from sqlalchemy import Connection, func, insert, literal, select
 
 from colloquy.contracts.indexing import Reindex
 from colloquy.contracts.retrieval import CollectionRef, SpaceState
+from colloquy.servicekit.problems import Conflict
 from services.indexer.domain import COPY
 from services.indexer.ledger.acceptance import next_number
 from services.indexer.ledger.collections import (
@@ -14,7 +15,14 @@ from services.indexer.ledger.collections import (
     open_shelf,
     set_reindex_job,
 )
-from services.indexer.ledger.jobs import PENDING, add_job, end_job
+from services.indexer.ledger.jobs import (
+    CANCELLING,
+    UNDER_WAY,
+    add_job,
+    cancel_items,
+    end_job,
+    pending_items,
+)
 from services.indexer.ledger.runs import Run, go_on
 from services.indexer.ledger.schema import dialogues, items, jobs
 
@@ -23,19 +31,25 @@ _AFTER_REQUESTS = 2
 
 
 def accept_reindex(db: Connection, asked: Reindex) -> str:
-    """The job that does it; the one that is under way, if one is."""
+    """The job that does it; the one that is under way, if one is.
+
+    Raises:
+        Conflict: that one is being cancelled.
+    """
     next_number(db)
     open_shelf(db, asked)
-    running = db.scalar(
-        select(jobs.c.id).where(
+    running = db.execute(
+        select(jobs.c.id, jobs.c.state).where(
             jobs.c.tenant == asked.tenant,
             jobs.c.collection == asked.collection,
             jobs.c.kind == "reindex",
-            jobs.c.state.in_(PENDING),
+            jobs.c.state.in_(UNDER_WAY),
         )
-    )
+    ).one_or_none()
     if running is not None:
-        return str(running)
+        if running.state == CANCELLING:
+            raise Conflict("the reindex before this one is still being cancelled; try again")
+        return str(running.id)
     return add_job(
         db, tenant=asked.tenant, collection=asked.collection, kind="reindex", phase=PREPARE
     )
@@ -75,15 +89,26 @@ def failed_copies(db: Connection, job: str) -> int:
     return db.scalar(query) or 0
 
 
+def stop_copying(db: Connection, run: Run) -> bool:
+    """Nothing more is written to the copy; true while somebody still writes."""
+    cancel_items(db, items.c.job == run.id)
+    _forget_copy(db, run)
+    return pending_items(db, run.id) > 0
+
+
 def end_reindex(db: Connection, run: Run, state: str, spaces: Sequence[SpaceState] = ()) -> None:
     """The collection is one again."""
+    _forget_copy(db, run)
+    if spaces:
+        keep_spaces(db, collection_of(run), spaces)
+    end_job(db, run.id, state)
+
+
+def _forget_copy(db: Connection, run: Run) -> None:
     ref = collection_of(run)
     shelf = find_shelf(db, ref, lock=True)
     if shelf is not None and shelf.reindex_job == run.id:
         set_reindex_job(db, ref, None)
-    if spaces:
-        keep_spaces(db, ref, spaces)
-    end_job(db, run.id, state)
 
 
 def collection_of(run: Run) -> CollectionRef:

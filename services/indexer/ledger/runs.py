@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, or_, select, update
 
 from services.indexer.ledger.database import now_s
-from services.indexer.ledger.jobs import PENDING
+from services.indexer.ledger.jobs import CANCELLING, UNDER_WAY
 from services.indexer.ledger.schema import jobs
 
 
@@ -35,7 +35,7 @@ def take_run(db: Connection, owner: str, lease_s: float) -> Run | None:
     row = db.execute(
         select(jobs)
         .where(
-            jobs.c.state.in_(PENDING),
+            jobs.c.state.in_(UNDER_WAY),
             jobs.c.phase != "",
             jobs.c.not_before <= now,
             or_(jobs.c.lease_until.is_(None), jobs.c.lease_until < now),
@@ -52,7 +52,7 @@ def take_run(db: Connection, owner: str, lease_s: float) -> Run | None:
         .values(
             lease_owner=owner,
             lease_until=now + lease_s,
-            state="running",
+            state=row.state if row.state == CANCELLING else "running",
             started=row.started if row.started is not None else now,
         )
     )

@@ -29,6 +29,7 @@ from colloquy.servicekit.problems import CollectionMissing, Conflict, NotFound
 from services.indexer.domain import Kept, Outcome, Work, content_of, pieces_of
 from services.indexer.ledger import (
     acceptance,
+    cancelling,
     collections,
     dialogues,
     erasure,
@@ -107,6 +108,10 @@ class Ledger:
 
     async def job(self, job: str, tenant: str = "acme") -> Any:
         return await self.read(lambda db: jobs.read_job(db, JobRef(tenant=tenant, job=job)))
+
+    async def cancel(self, job: str) -> Any:
+        ref = JobRef(tenant="acme", job=job)
+        return await self.write(lambda db: cancelling.cancel_job(db, ref))
 
     async def stored(self, identity: str) -> Any:
         ref = DialogueRef(**SHELF.model_dump(), dialogue_id=identity)
@@ -670,19 +675,60 @@ async def test_a_cancelled_job_leaves_what_was_not_begun_undone(ledger: Ledger) 
     job = await ledger.send(*(talk(f"d{n}") for n in range(5)))
     work = await ledger.lease(limit=2)
 
-    found = await ledger.write(lambda db: jobs.cancel_job(db, JobRef(tenant="acme", job=job)))
-    await ledger.complete(*(indexed(one) for one in work))
+    found = await ledger.cancel(job)
+    assert (found.state, found.counts.cancelled) == ("cancelling", 3)
+    await ledger.complete(indexed(work[0]))
+    assert (await ledger.cancel(job)).state == "cancelling"
+    await ledger.complete(indexed(work[1]))
 
-    assert (found.state, found.counts.cancelled) == ("cancelled", 3)
-    counts = (await ledger.job(job)).counts
-    assert (counts.indexed, counts.cancelled) == (2, 3)
+    found = await ledger.job(job)
+    assert (found.state, found.counts.indexed, found.counts.cancelled) == ("cancelled", 2, 3)
     assert await ledger.lease() == []
+
+
+async def test_a_job_of_which_nothing_was_begun_is_cancelled_at_once(ledger: Ledger) -> None:
+    job = await ledger.send(talk("a"))
+
+    assert (await ledger.cancel(job)).state == "cancelled"
+    assert await ledger.lease() == []
+
+
+async def test_what_comes_to_nothing_is_not_tried_again_for_a_cancelled_job(
+    ledger: Ledger,
+) -> None:
+    job = await ledger.send(talk("a", "x"), talk("b", "x"))
+    tried, running = await ledger.lease()
+    await ledger.complete(Outcome(tried, "waiting", wait_s=60.0))
+
+    assert (await ledger.cancel(job)).state == "cancelling"
+    await ledger.complete(Outcome(running, "waiting", wait_s=60.0))
+
+    found = await ledger.job(job)
+    assert (found.state, found.counts.cancelled) == ("cancelled", 2)
+    # Either may have left something that is searched.
+    mending = await ledger.lease()
+    assert {(one.action, one.dialogue_id, one.job) for one in mending} == {
+        ("renew", "a", None),
+        ("renew", "b", None),
+    }
+
+
+async def test_a_job_is_cancelled_although_who_worked_on_it_died(ledger: Ledger) -> None:
+    job = await ledger.send(talk("a", "x"))
+    await ledger.lease("one")
+    await ledger.cancel(job)
+    await ledger.write(lambda db: leases.give_back(db, "one"))
+
+    await ledger.index_all("two")
+
+    found = await ledger.job(job)
+    assert (found.state, found.counts.indexed) == ("cancelled", 1)
 
 
 async def test_a_job_that_was_cancelled_cannot_be_sealed(ledger: Ledger) -> None:
     job = await ledger.open()
     await ledger.add(job, talk("a"))
-    await ledger.write(lambda db: jobs.cancel_job(db, JobRef(tenant="acme", job=job)))
+    await ledger.cancel(job)
 
     with pytest.raises(Conflict):
         await ledger.seal(job)
@@ -821,6 +867,29 @@ async def test_a_reindex_copies_everything_and_is_made_once(ledger: Ledger) -> N
         ("copy", "a", job),
         ("copy", "b", job),
     }
+
+
+async def test_a_reindex_is_cancelling_until_nobody_writes_to_the_copy(ledger: Ledger) -> None:
+    await ledger.send(talk("a"), talk("b"))
+    await ledger.index_all()
+    asked = Reindex(**SHELF.model_dump())
+    job = await ledger.write(lambda db: reindexing.accept_reindex(db, asked))
+    run = await ledger.write(lambda db: runs.take_run(db, "one", LEASE_S))
+    assert run is not None
+    await ledger.write(lambda db: reindexing.begin_copies(db, run))
+    await ledger.write(lambda db: runs.put_down(db, run, "one"))
+    (copy,) = await ledger.lease(limit=1)
+
+    assert (await ledger.cancel(job)).state == "cancelling"
+    with pytest.raises(Conflict, match="still being cancelled"):
+        await ledger.write(lambda db: reindexing.accept_reindex(db, asked))
+    undo = await ledger.write(lambda db: runs.take_run(db, "one", LEASE_S))
+    assert undo is not None
+    assert undo.phase == reindexing.UNDO
+    assert (await ledger.job(job)).state == "cancelling"
+    assert await ledger.write(lambda db: reindexing.stop_copying(db, undo))
+    await ledger.complete(Outcome(copy, "indexed"))  # of another copy than there is now
+    assert not await ledger.write(lambda db: reindexing.stop_copying(db, undo))
 
 
 async def test_an_item_that_a_reindex_overtakes_is_done_again(ledger: Ledger) -> None:
