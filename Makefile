@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 PROFILE ?= starter
+SCENARIO ?= dialogues
 bin := $(VENV)/bin
 colloquy := $(bin)/colloquy
 
@@ -60,8 +61,8 @@ test-e2e: browser ## the tests of the whole stack
 bench: setup      ## measure against the upstream way, on the same weights
 	$(bin)/python -m benchmarks
 
-load: setup       ## a load test with thresholds, on the stack that is up
-	$(bin)/python -m loadtests
+load: setup       ## a load test with thresholds, on the stack that is up (SCENARIO=corpus)
+	$(bin)/python -m loadtests --scenario $(SCENARIO)
 
 chaos: setup      ## kill what can be killed, and watch it come back
 	$(bin)/python -m pytest tests/e2e/test_chaos.py tests/e2e/test_ingestion_chaos.py --ingest 5000 --kills 20 --timeout 3600

@@ -1,4 +1,5 @@
-"""Fragment searches at a constant rate of arrival.
+"""Requests at a constant rate of arrival: searches in dialogues that travel with them (`Asker`), or
+ingestions and searches in one collection (`Keeper`).
 
 `python -m loadtests` runs it and knows the defaults. Each simulated user asks rarely, at a steady
 beat, and there are many: so the rate of arrival stays as asked while answers get slower, up to
@@ -6,16 +7,21 @@ beat, and there are many: so the rate of arrival stays as asked while answers ge
 """
 
 import json
+import os
 import time
 from argparse import Namespace
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import gevent
 from locust import FastHttpUser, constant_throughput, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
+from loadtests import corpus
+from loadtests.shelf import COLLECTION, Shelf, authorized
 from loadtests.talks import read_samples, searches
 from loadtests.verdict import Outcome, Thresholds
 
@@ -28,7 +34,10 @@ def add_options(parser: LocustArgumentParser) -> None:
     bounds = Thresholds()
     parser.add_argument("--rate", type=float, default=1.0, help="arrivals per second")
     parser.add_argument("--samples", default="starter/samples/dialogues.json")
-    parser.add_argument("--key", default="", help="an API key, once the stack has any")
+    # By the environment: arguments are seen by everybody on the machine.
+    parser.add_argument("--key", default=os.environ.get("COLLOQUY_API_KEY", ""))
+    parser.add_argument("--scenario", choices=["dialogues", "corpus"], default="dialogues")
+    parser.add_argument("--settle-s", type=float, default=bounds.settle_s)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--p95-ms", type=float, default=bounds.p95_ms)
     parser.add_argument("--error-share", type=float, default=bounds.error_share)
@@ -42,14 +51,30 @@ class Run:
     def __init__(self, options: Namespace) -> None:
         self.started_s = time.monotonic()
         self.problems: Counter[str] = Counter()
-        self.headers = {"authorization": f"Bearer {options.key}"} if options.key else {}
+        self.headers = authorized(options.key)
         self._samples = read_samples(Path(options.samples))
         self._seed = options.seed
         self._users = 0
+        self.shelf = None
+        if options.scenario == "corpus":
+            self.shelf = Shelf(options.host.rstrip("/"), self.headers)
 
     def searches_of_next_user(self) -> Any:
+        return searches(self._samples, seed=self._next_seed())
+
+    def corpus_of_next_user(self) -> Any:
+        return corpus.requests(self._samples, COLLECTION, seed=self._next_seed())
+
+    def _next_seed(self) -> int:
         self._users += 1
-        return searches(self._samples, seed=self._seed * 100_003 + self._users)
+        return self._seed * 100_003 + self._users
+
+
+@events.init.add_listener
+def look_at_the_clock(**_: Any) -> None:
+    """Timers count from when the loop last looked at it: without this, importing takes off the
+    run's time, on a busy machine all of it."""
+    gevent.get_hub().loop.update_now()
 
 
 @events.test_start.add_listener
@@ -86,6 +111,37 @@ class Asker(FastHttpUser):
             answer.failure(slug)
 
 
+class Keeper(FastHttpUser):
+    """Somebody who brings dialogues into a collection and searches it."""
+
+    wait_time = constant_throughput(1 / BEAT_S)
+    connection_timeout = 120.0
+    network_timeout = 120.0
+
+    def on_start(self) -> None:
+        self._run: Run = self.environment.colloquy_run
+        self._requests = self._run.corpus_of_next_user()
+
+    @task
+    def work(self) -> None:
+        request = next(self._requests)
+        with self.client.post(
+            request.path,
+            json=request.body,
+            headers=self._run.headers,
+            name=request.kind,
+            catch_response=True,
+        ) as answer:
+            if answer.status_code != request.answer:
+                slug = _slug(answer)
+                self._run.problems[slug] += 1
+                answer.failure(slug)
+                return
+            answer.success()
+            if request.kind == "ingest" and self._run.shelf is not None:
+                self._run.shelf.jobs.add(json.loads(answer.text)["job"])
+
+
 def _slug(answer: Any) -> str:
     """The problem's own name; what is no problem of ours keeps its status."""
     try:
@@ -93,6 +149,19 @@ def _slug(answer: Any) -> str:
     except (ValueError, KeyError, TypeError):
         return f"status {answer.status_code}"
     return str(kind).rpartition(":")[2]
+
+
+def _settle(shelf: Shelf | None, within_s: float) -> tuple[float, int, int]:
+    """Waits for what was acknowledged; returns for how long, what failed and what has not ended."""
+    if shelf is None:
+        return 0.0, 0, 0
+    began_s = time.monotonic()
+    failed = shelf.wait(within_s=within_s)
+    settled_s = time.monotonic() - began_s
+    left = len(shelf.jobs)
+    with suppress(OSError):  # the next run does it
+        shelf.drop()
+    return settled_s, len(failed), left
 
 
 @events.quitting.add_listener
@@ -103,6 +172,7 @@ def decide(environment: Environment, **_: Any) -> None:
         return
     options = environment.parsed_options
     total = environment.stats.total
+    settled_s, failed, left = _settle(run.shelf, options.settle_s)
     outcome = Outcome(
         requests=total.num_requests,
         failures=total.num_failures,
@@ -112,8 +182,13 @@ def decide(environment: Environment, **_: Any) -> None:
         p95_ms=total.get_response_time_percentile(0.95) or 0.0,
         p99_ms=total.get_response_time_percentile(0.99) or 0.0,
         problems=run.problems,
+        settled_s=settled_s,
+        failed_jobs=failed,
+        open_jobs=left,
     )
-    bounds = Thresholds(options.p95_ms, options.error_share, options.offered_share)
+    bounds = Thresholds(
+        options.p95_ms, options.error_share, options.offered_share, options.settle_s
+    )
     path = Path(options.report)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(outcome.report(bounds), indent=2) + "\n", encoding="utf-8")

@@ -13,16 +13,23 @@ class Thresholds:
         error_share: of all requests.
         offered_share: of the arrivals asked for. Below it the run proves nothing: the generator of
             load waited for answers, and waiting hides how slow they were.
+        settle_s: from the last request until all that was acknowledged can be searched.
     """
 
     p95_ms: float = 2_000.0
     error_share: float = 0.01
     offered_share: float = 0.9
+    settle_s: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was measured; times are of successful requests and failures alike."""
+    """What was measured; times are of successful requests and failures alike.
+
+    Attributes:
+        settled_s: how long ingestions went on after the last request.
+        failed_jobs, open_jobs: of them, those that ended badly, and those that did not end.
+    """
 
     requests: int
     failures: int
@@ -32,6 +39,9 @@ class Outcome:
     p95_ms: float
     p99_ms: float
     problems: Mapping[str, int]
+    settled_s: float = 0.0
+    failed_jobs: int = 0
+    open_jobs: int = 0
 
     @property
     def error_share(self) -> float:
@@ -55,6 +65,13 @@ class Outcome:
             found.append(
                 f"only {self.offered_share:.0%} of the load was offered, below "
                 f"{bounds.offered_share:.0%}: more users, or a smaller rate"
+            )
+        if self.failed_jobs:
+            found.append(f"{self.failed_jobs} ingestions were acknowledged and then failed")
+        if self.open_jobs:
+            found.append(
+                f"{self.open_jobs} ingestions could not be searched {bounds.settle_s:.0f} s after "
+                "the last request"
             )
         return found
 

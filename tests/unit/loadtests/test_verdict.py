@@ -29,6 +29,8 @@ def test_a_run_within_its_bounds_passes() -> None:
         (replace(GOOD, p95_ms=201), "p95 is 201 ms, above 200 ms"),
         (replace(GOOD, failures=2), "2.0% failed, above 1.0%"),
         (replace(GOOD, requests=89), "only 89% of the load was offered"),
+        (replace(GOOD, failed_jobs=2), "2 ingestions were acknowledged and then failed"),
+        (replace(GOOD, open_jobs=3), "3 ingestions could not be searched 120 s after"),
         (replace(GOOD, requests=0), "no request was answered"),
     ],
 )
