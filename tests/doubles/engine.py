@@ -1,20 +1,22 @@
 """An engine that speaks vLLM's HTTP API and computes nothing: the test sets its answers."""
 
-import asyncio
 import json
 import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from colloquy.servicekit.testing import serve_in_thread
-
-BASE = "base@1"
-Body = dict[str, Any]
+from tests.doubles.engine_parts import (
+    Body,
+    add_model_routes,
+    error,
+    lacks_model,
+    waits,
+)
 
 
 class EngineDouble:
@@ -57,22 +59,20 @@ class EngineDouble:
         self._seen.clear()
 
     async def chat(self, body: Body, request: Request) -> Response:
-        if body["model"] != BASE and body["model"] not in self.adapters:
-            return _error(404, f"The model `{body['model']}` does not exist.")
+        if (refusal := lacks_model(body, self)) is not None:
+            return refusal
         is_ping = body.get("structured_outputs") == {"grammar": 'root ::= "1"'}
-        while self.hold.is_set():
-            if await request.is_disconnected():
-                self.cancelled += 1
-                return Response()
-            await asyncio.sleep(0.01)
+        if not await waits(self.hold, request):
+            self.cancelled += 1
+            return Response()
         if self.fails is not None:
-            return _error(*self.fails)
+            return error(*self.fails)
         if is_ping:
             self.pings += 1
             return JSONResponse(_completion("1", body, "length"))
         for url, key in _pictures(body):
             if url is None and key not in self._seen:
-                return _error(400, "Cache miss for image at index 0 but data is not provided.")
+                return error(400, "Cache miss for image at index 0 but data is not provided.")
             self._seen.add(key)
         self.asked.append(body)
         answer = _completion(self.answers(body), body, self.finish_reason)
@@ -104,20 +104,7 @@ def serve_engine() -> Iterator[tuple[str, EngineDouble]]:
 
 def _app(double: EngineDouble) -> FastAPI:
     app = FastAPI()
-
-    @app.get("/v1/models")
-    async def models() -> Body:
-        cards = [{"id": BASE, "root": "/models/base", "parent": None, "max_model_len": 4096}]
-        cards += [
-            {"id": name, "root": folder, "parent": BASE} for name, folder in double.adapters.items()
-        ]
-        return {"data": cards}
-
-    @app.post("/v1/load_lora_adapter")
-    async def load(request: Request) -> Response:
-        body = await request.json()
-        double.adapters[body["lora_name"]] = body["lora_path"]
-        return PlainTextResponse("Success")
+    add_model_routes(app, double, max_model_len=4096)
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
@@ -161,11 +148,6 @@ def _logprobs(weights: dict[int, float], body: Body) -> Body:
         for token in body["logprob_token_ids"]
     ]
     return {"content": [{**entries[0], "top_logprobs": entries}]}
-
-
-def _error(status: int, message: str) -> Response:
-    content = {"error": {"message": message, "type": "X", "param": None, "code": status}}
-    return JSONResponse(content, status_code=status)
 
 
 def _parts(message: Body) -> list[Body]:

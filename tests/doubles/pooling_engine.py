@@ -7,17 +7,21 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from colloquy.servicekit.testing import serve_in_thread
+from tests.doubles.engine_parts import (
+    Body,
+    add_model_routes,
+    error,
+    lacks_model,
+    waits,
+)
 
-BASE = "base@1"
 DIMENSIONS = 16
-Body = dict[str, Any]
 
 
 def hashed(text: str) -> list[float]:
@@ -51,22 +55,20 @@ class PoolingEngineDouble:
         self._running = 0
 
     async def embed(self, body: Body, request: Request) -> Response:
-        if body["model"] != BASE and body["model"] not in self.adapters:
-            return _error(404, f"The model `{body['model']}` does not exist.")
+        if (refusal := lacks_model(body, self)) is not None:
+            return refusal
         self._running += 1
         self.most_running = max(self.most_running, self._running)
         try:
             await asyncio.sleep(0.002)
-            while self.hold.is_set():
-                if await request.is_disconnected():
-                    return Response()
-                await asyncio.sleep(0.01)
+            if not await waits(self.hold, request):
+                return Response()
         finally:
             self._running -= 1
         if self.fails is not None:
-            return _error(*self.fails)
+            return error(*self.fails)
         if tokens_of(body) > self.context_tokens:
-            return _error(400, "This model's maximum context length is exceeded.")
+            return error(400, "This model's maximum context length is exceeded.")
         text = user_text(body)
         if body["cache_salt"] != "probe":
             self.asked.append(body)
@@ -100,20 +102,7 @@ def serve_pooling_engine() -> Iterator[tuple[str, PoolingEngineDouble]]:
 
 def _app(double: PoolingEngineDouble) -> FastAPI:
     app = FastAPI()
-
-    @app.get("/v1/models")
-    async def models() -> Body:
-        cards = [{"id": BASE, "root": "/models/base", "parent": None, "max_model_len": 10_000}]
-        cards += [
-            {"id": name, "root": folder, "parent": BASE} for name, folder in double.adapters.items()
-        ]
-        return {"data": cards}
-
-    @app.post("/v1/load_lora_adapter")
-    async def load(request: Request) -> Response:
-        body = await request.json()
-        double.adapters[body["lora_name"]] = body["lora_path"]
-        return PlainTextResponse("Success")
+    add_model_routes(app, double, max_model_len=10_000)
 
     @app.post("/v1/embeddings")
     async def embeddings(request: Request) -> Response:
@@ -128,8 +117,3 @@ def _app(double: PoolingEngineDouble) -> FastAPI:
         return PlainTextResponse("vllm:prompt_tokens_total 1.0\n")
 
     return app
-
-
-def _error(status: int, message: str) -> Response:
-    content = {"error": {"message": message, "type": "X", "param": None, "code": status}}
-    return JSONResponse(content, status_code=status)

@@ -18,7 +18,8 @@ from colloquy.servicekit.problems import (
     Unavailable,
     UpstreamFailed,
 )
-from tests.doubles.engine import BASE, EngineDouble, serve_engine
+from tests.doubles.engine import EngineDouble, serve_engine
+from tests.doubles.engine_parts import BASE
 
 pytestmark = pytest.mark.integration
 RED = EngineImage(b"red", "image/png")

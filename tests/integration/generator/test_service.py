@@ -14,7 +14,8 @@ from PIL import Image
 from colloquy.media.blobs import BlobStore
 from colloquy.protocols import f2rvlm
 from services.generator.settings import Settings
-from tests.doubles.engine import Body, EngineDouble
+from tests.doubles.engine import EngineDouble
+from tests.doubles.engine_parts import Body
 from tests.integration.generator.stack import dialogue, serving, wait_for
 
 pytestmark = pytest.mark.integration

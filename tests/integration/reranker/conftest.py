@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from colloquy.media.blobs import BlobStore
 from colloquy.profile import Task, VllmEngine
 from services.reranker.settings import EngineBinding, Settings, Tuning
-from tests.doubles.engine import BASE, EngineDouble, serve_engine
+from tests.doubles.engine import EngineDouble, serve_engine
+from tests.doubles.engine_parts import BASE
 from tests.integration.reranker.stack import HOP
 from tests.unit.registry.checkpoints import write_adapter, write_base
 

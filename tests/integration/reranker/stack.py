@@ -13,7 +13,7 @@ from colloquy.media.blobs import BlobStore
 from colloquy.servicekit.testing import serve_in_thread
 from services.reranker.app import create_app
 from services.reranker.settings import Settings
-from tests.doubles.engine import Body
+from tests.doubles.engine_parts import Body
 from tests.integration.generator.stack import wait_for
 
 HOP = "hop-secret-of-the-tests"

@@ -10,7 +10,8 @@ from colloquy.media.blobs import BlobStore
 from colloquy.profile import Task
 from colloquy.protocols import lamra
 from services.reranker.settings import Settings
-from tests.doubles.engine import BASE, Body, EngineDouble
+from tests.doubles.engine import EngineDouble
+from tests.doubles.engine_parts import BASE, Body
 from tests.integration.generator.stack import wait_for
 from tests.integration.reranker.stack import (
     NO,

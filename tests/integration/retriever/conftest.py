@@ -11,7 +11,8 @@ from colloquy.media.blobs import BlobStore
 from colloquy.profile import Task, VllmEngine
 from colloquy.sections import ClipSpace, TaskSpace
 from services.retriever.settings import Settings, Tuning
-from tests.doubles.pooling_engine import BASE, PoolingEngineDouble, serve_pooling_engine
+from tests.doubles.engine_parts import BASE
+from tests.doubles.pooling_engine import PoolingEngineDouble, serve_pooling_engine
 from tests.doubles.vector_store import StoreDouble
 from tests.integration.retriever.clips import write_checkpoint
 from tests.integration.retriever.stack import HOP
