@@ -2,19 +2,15 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from colloquy.contracts.content import Dialogue
 from colloquy.contracts.generation import SplitAnswer, SplitTask
 from colloquy.servicekit.calls import ServiceClient
-from colloquy.servicekit.problems import (
-    DeadlineExceeded,
-    ServiceError,
-    UpstreamFailed,
-    UpstreamMalformed,
-)
-from services.indexer.domain import SPLIT_FAILED, Stored, Work
+from colloquy.servicekit.problems import DeadlineExceeded, ServiceError, UpstreamMalformed
+from services.indexer.domain import SPLIT_FAILED, Stored, TookTooLong, Work
 from services.indexer.settings import Tuning
 
 # These say that the model was not asked, and nothing about the dialogue.
@@ -77,11 +73,13 @@ class Cut:
             dialogue.utterances[i].model_copy(update={"id": place}) for place, i in enumerate(ids)
         ]
         task = SplitTask(tenant=work.tenant, dialogue=Dialogue(utterances=turns))
+        began_s = 0.0
         try:
             async with self._places:
+                began_s = time.monotonic()
                 told = await self._generator.call("/v1/split", task, SplitAnswer)
         except ServiceError as error:
-            self._raise_if_it_may_succeed(error, work)
+            self._raise_if_it_may_succeed(error, work, time.monotonic() - began_s)
             return _windows(ids, self._tuning.window_turns), SPLIT_FAILED
         groups = [[ids[place] for place in sorted(group)] for group in _sound(told, len(ids))]
         if not groups:
@@ -89,13 +87,15 @@ class Cut:
         most = self._tuning.max_fragment_turns
         return [part for group in groups for part in _windows(group, most)], None
 
-    def _raise_if_it_may_succeed(self, error: ServiceError, work: Work) -> None:
+    def _raise_if_it_may_succeed(self, error: ServiceError, work: Work, took_s: float) -> None:
         if error.status in _NOT_NOW:
             raise error
+        patience_s = self._tuning.patience_s(work.failures, work.tried_s)
+        if isinstance(error, DeadlineExceeded):
+            if took_s < patience_s:
+                raise TookTooLong("the dialogue was not split in time", took_s) from error
+            return
         again = work.failures + 1 < self._tuning.max_failures
-        if again and isinstance(error, DeadlineExceeded):
-            # Not like a service that is away: the next attempt may end as this one did.
-            raise UpstreamFailed("the dialogue was not split in time") from error
         if again and error.status >= 500 and not isinstance(error, UpstreamMalformed):
             raise error
 

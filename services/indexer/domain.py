@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 
 from colloquy.contracts.content import Dialogue, TextPart, Utterance
 from colloquy.contracts.retrieval import FragmentRecord
+from colloquy.servicekit.problems import UpstreamFailed
 
 Action = Literal["put", "delete", "erase", "copy", "renew"]
 """`put` a dialogue; `delete` it; `erase` a person from it; `copy` it into the staged collection;
@@ -62,6 +63,7 @@ class Work:
     Attributes:
         turns: of the content, kept when that is gone: no attempt left points beyond it.
         attempts: how often it was taken up, this time included.
+        tried_s: in calls of its own that were given up for lack of time.
         why: the item failed already; what it left is being mended.
         spec: of the job, `{"speaker": …}`.
         spaces: of the collection.
@@ -80,6 +82,7 @@ class Work:
     blob_owner: str | None
     attempts: int
     failures: int
+    tried_s: float
     why: str | None
     spec: Mapping[str, Any] | None
     spaces: tuple[str, ...]
@@ -113,6 +116,7 @@ class Outcome:
         kept: replaces the dialogue.
         gone: the dialogue is deleted.
         own_fault: an attempt that counts against the item.
+        tried_s: of that attempt, in calls that were given up for lack of time.
         at, why: of a failure.
         keep_blobs: of an erasure: pictures that stay.
     """
@@ -125,10 +129,20 @@ class Outcome:
     degraded: str | None = None
     wait_s: float = 0.0
     own_fault: bool = False
+    tried_s: float = 0.0
     at: str = ""
     why: str | None = None
     receipt: Mapping[str, int] | None = None
     keep_blobs: Sequence[str] = ()
+
+
+class TookTooLong(UpstreamFailed):
+    """A call of an item's own was given up. Not like a service that is away: the next attempt may
+    end as this one did."""
+
+    def __init__(self, detail: str, tried_s: float) -> None:
+        super().__init__(detail)
+        self.tried_s = tried_s
 
 
 def new_job_id() -> str:

@@ -29,14 +29,16 @@ from services.indexer.domain import (
 )
 from services.indexer.points import Points, Target
 from services.indexer.scrub import scrub
+from services.indexer.settings import Tuning
 
 
 class IndexItem:
     """The use case."""
 
-    def __init__(self, points: Points, cut: Cut) -> None:
+    def __init__(self, points: Points, cut: Cut, tuning: Tuning) -> None:
         self._points = points
         self._cut = cut
+        self._tuning = tuning
         self._ways: dict[Action, Callable[[Work], Awaitable[Outcome]]] = {
             "put": self._put,
             "delete": self._delete,
@@ -99,7 +101,7 @@ class IndexItem:
             return Outcome(work, "indexed", unchanged=True)
         dialogue, pieces = work.stored.dialogue(), _pieces(work.stored)
         target = Target(work.tenant, work.collection, staged=True)
-        faults = await self._upsert(target, dialogue, pieces, work.stored.revision)
+        faults = await self._upsert(work, target, dialogue, pieces, work.stored.revision)
         if faults:
             return _refused(work, pieces, faults, state="failed")
         return Outcome(work, "indexed")
@@ -128,7 +130,7 @@ class IndexItem:
             changed = [p for p in pieces if before.get(p.number) != p] if is_known else pieces
             stale = [number for number in before if number not in here] if is_known else everywhere
             try:
-                faults = await self._upsert(target, dialogue, changed, revision) or faults
+                faults = await self._upsert(work, target, dialogue, changed, revision) or faults
             except Conflict:
                 if target.staged or (work.reindex_job is None and work.action != "erase"):
                     raise
@@ -140,7 +142,12 @@ class IndexItem:
         return faults
 
     async def _upsert(
-        self, target: Target, dialogue: Dialogue, pieces: Sequence[Piece], revision: int
+        self,
+        work: Work,
+        target: Target,
+        dialogue: Dialogue,
+        pieces: Sequence[Piece],
+        revision: int,
     ) -> list[FragmentFault]:
         if not pieces:
             return []
@@ -154,7 +161,8 @@ class IndexItem:
             )
             for piece in pieces
         ]
-        return await self._points.upsert(target, records)
+        patience_s = self._tuning.patience_s(work.failures, work.tried_s)
+        return await self._points.upsert(target, records, patience_s)
 
     async def _without(
         self, work: Work, pieces: Sequence[Piece], faults: Sequence[FragmentFault]

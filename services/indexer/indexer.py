@@ -81,7 +81,12 @@ async def open_indexer(settings: Settings, metrics: Metrics) -> AsyncIterator[In
         if database.is_sqlite:
             await give_back_of_the_dead(database)
         worker = Worker(
-            database, IndexItem(points, Cut(generator, tuning)), points, tuning, metrics, owner
+            database,
+            IndexItem(points, Cut(generator, tuning), tuning),
+            points,
+            tuning,
+            metrics,
+            owner,
         )
         letting_go = LettingGo(database, blobs)
         collections = KeepCollections(

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,8 +32,8 @@ from colloquy.servicekit.problems import (
     DeadlineExceeded,
     ServiceError,
     Unavailable,
-    UpstreamFailed,
 )
+from services.indexer.domain import TookTooLong
 from services.indexer.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ _MAX_IDS = 10_000
 # Of one call, in characters: so that it ends long before it is given up, whoever wrote how much.
 _CALL_WEIGHT = 200_000
 _PICTURE_WEIGHT = 1_000
+_TOO_LONG = "the fragment that begins here is too long to be embedded in time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +58,37 @@ class Target:
 
 
 @dataclass(slots=True)
+class Patience:
+    """How long calls of one item may still be given up for lack of time."""
+
+    left_s: float
+
+
+@dataclass(slots=True)
 class _Entry:
     """Fragments of one dialogue that go into one call; heavier than `_CALL_WEIGHT` only alone."""
 
     records: Sequence[FragmentRecord]
     weight: int
+    patience: Patience
     answer: "asyncio.Future[list[FragmentFault]]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+
+    @property
+    def is_heavy(self) -> bool:
+        return self.weight > _CALL_WEIGHT
+
+    def given_up(self, after_s: float) -> list[FragmentFault] | TookTooLong:
+        """What becomes of it when its call took too long."""
+        self.patience.left_s -= after_s
+        if self.patience.left_s > 0:
+            return TookTooLong(_TOO_LONG, after_s)
+        self.patience.left_s = -1.0
+        return self.too_late()
+
+    def too_late(self) -> list[FragmentFault]:
+        return [FragmentFault(id=record.id, why=_TOO_LONG) for record in self.records]
 
 
 class Points:
@@ -100,10 +125,18 @@ class Points:
                 _answer(entry, Unavailable("the service ends"))
 
     async def upsert(
-        self, target: Target, records: Sequence[FragmentRecord]
+        self, target: Target, records: Sequence[FragmentRecord], patience_s: float
     ) -> list[FragmentFault]:
-        """Stores all of `records` but those that it returns."""
-        entries = list(_entries(records, self._together))
+        """Stores all of `records` but those that it returns.
+
+        Args:
+            patience_s: a fragment that fills a call alone may be tried so long, all of them
+                together; what still is not embedded then is returned.
+
+        Raises:
+            TookTooLong: a call was given up, and may be tried again.
+        """
+        entries = list(_entries(records, self._together, Patience(patience_s)))
         self._waiting.setdefault(target, deque()).extend(entries)
         self._filled.set()
         try:
@@ -191,6 +224,11 @@ class Points:
 
     async def _upsert_all(self, target: Target, entries: Sequence[_Entry]) -> None:
         records = [record for entry in entries for record in entry.records]
+        first = entries[0]
+        if first.is_heavy and first.patience.left_s < 0:
+            _answer(first, first.too_late())  # another of its item has used up all the time
+            return
+        began_s = time.monotonic()
         try:
             body = UpsertFragments(**target.ref.model_dump(), fragments=records)
             told = await self._client.call("/v1/fragments/upsert", body, Upserted)
@@ -199,9 +237,9 @@ class Points:
                 for entry in entries:  # one of them is refused; which?
                     await self._upsert_all(target, [entry])
                 return
-            if isinstance(error, DeadlineExceeded) and entries[0].weight > _CALL_WEIGHT:
-                # Not like a retriever that is away: the next attempt may end as this one did.
-                error = UpstreamFailed("a fragment is too long to be embedded in time")
+            if isinstance(error, DeadlineExceeded) and first.is_heavy:
+                _answer(first, first.given_up(time.monotonic() - began_s))
+                return
             for entry in entries:
                 _answer(entry, error)
             return
@@ -211,19 +249,19 @@ class Points:
             _answer(entry, [faults[r.id] for r in entry.records if r.id in faults])
 
 
-def _entries(records: Iterable[FragmentRecord], most: int) -> Iterator[_Entry]:
+def _entries(records: Iterable[FragmentRecord], most: int, patience: Patience) -> Iterator[_Entry]:
     """`records` in order, as few calls as hold them: at most `most` each, and not too heavy."""
     held: list[FragmentRecord] = []
     weight = 0
     for record in records:
         more = _weight(record)
         if held and (len(held) == most or weight + more > _CALL_WEIGHT):
-            yield _Entry(held, weight)
+            yield _Entry(held, weight, patience)
             held, weight = [], 0
         held.append(record)
         weight += more
     if held:
-        yield _Entry(held, weight)
+        yield _Entry(held, weight, patience)
 
 
 def _weight(record: FragmentRecord) -> int:

@@ -48,6 +48,12 @@ class Tuning(Section):
     max_failures: int = Field(
         default=5, gt=0, description="Of an item, by its own fault; a service that is away is none."
     )
+    max_tried_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="Of an item, in calls of its own that were given up for lack of time; then it "
+        "has failed, however few they were.",
+    )
     longest_wait_s: float = Field(
         default=60.0, gt=0, description="Between attempts, while a service is away."
     )
@@ -65,6 +71,17 @@ class Tuning(Section):
     default_deadline_ms: int = Field(
         default=60_000, gt=0, description="Of a request that brings none."
     )
+
+    def patience_s(self, failures: int, tried_s: float) -> float:
+        """How long calls of an item may still be given up for lack of time; none is 0.
+
+        Args:
+            failures: attempts that failed by the item's own fault.
+            tried_s: how long it was tried already.
+        """
+        if failures + 1 >= self.max_failures:
+            return 0.0
+        return max(0.0, self.max_tried_s - tried_s)
 
 
 class Settings(Section):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from colloquy.servicekit.problems import CollectionMissing, Conflict, ServiceError
-from services.indexer.domain import Outcome, Work
+from services.indexer.domain import Outcome, TookTooLong, Work
 from services.indexer.index_item import IndexItem
 from services.indexer.ledger import leases
 from services.indexer.ledger.collections import find_shelf
@@ -124,7 +124,8 @@ class Worker:
         if isinstance(error, Conflict):  # a space has another model now: it waits for a reindex
             return Outcome(work, "waiting", wait_s=max(wait_s, _UNTIL_REINDEXED_S))
         if work.is_ours or work.failures + 1 < self.tuning.max_failures:
-            return Outcome(work, "waiting", wait_s=wait_s, own_fault=True)
+            tried_s = error.tried_s if isinstance(error, TookTooLong) else 0.0
+            return Outcome(work, "waiting", wait_s=wait_s, own_fault=True, tried_s=tried_s)
         fault = error.faults[0] if error.faults else None
         return Outcome(work, "mend", at=fault.at if fault else "", why=error.detail or error.title)
 

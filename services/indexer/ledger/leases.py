@@ -144,7 +144,7 @@ def _complete_one(db: Connection, owner: str, outcome: Outcome) -> bool:
         _requeue(db, work)
         give_up(db, work)
     elif outcome.state == "waiting":
-        _requeue(db, work, wait_s=outcome.wait_s, failed=outcome.own_fault)
+        _requeue(db, work, outcome)
     elif outcome.state == "mend":
         _turn_into_mending(db, outcome)
     else:
@@ -194,7 +194,10 @@ def _let_go_of_blobs(db: Connection, outcome: Outcome) -> None:
         let_go(db, work.tenant, before, discard=True, keep=outcome.keep_blobs)
 
 
-def _requeue(db: Connection, work: Work, wait_s: float = 0.0, *, failed: bool = False) -> None:
+def _requeue(db: Connection, work: Work, after: Outcome | None = None) -> None:
+    wait_s, failed, tried_s = 0.0, False, 0.0
+    if after is not None:
+        wait_s, failed, tried_s = after.wait_s, after.own_fault, after.tried_s
     db.execute(
         update(items)
         .where(items.c.id == work.id)
@@ -204,6 +207,7 @@ def _requeue(db: Connection, work: Work, wait_s: float = 0.0, *, failed: bool = 
             lease_until=None,
             not_before=now_s(db) + wait_s,
             failures=items.c.failures + int(failed),
+            tried_s=items.c.tried_s + tried_s,
         )
     )
 
@@ -275,6 +279,7 @@ def _work_of(
         blob_owner=row.blob_owner,
         attempts=row.attempts,
         failures=row.failures,
+        tried_s=row.tried_s,
         why=row.why,
         spec=specs.get(row.job),
         spaces=tuple(space.name for space in shelf.spaces),

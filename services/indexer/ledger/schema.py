@@ -16,7 +16,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 2
+VERSION = 3
 
 metadata = MetaData()
 _Number = BigInteger().with_variant(Integer, "sqlite")
@@ -94,6 +94,8 @@ items = Table(
     Column("degraded", String(64)),
     Column("attempts", Integer, nullable=False, default=0),  # times it was taken up
     Column("failures", Integer, nullable=False, default=0),  # times it failed by its own fault
+    # In calls of its own that were given up for lack of time.
+    Column("tried_s", Float, nullable=False, default=0.0, server_default="0"),
     Column("not_before", Float, nullable=False, default=0.0),
     Column("lease_owner", String(64)),
     Column("lease_until", Float),

@@ -22,9 +22,13 @@ def _lease_by_tenant(db: Connection) -> None:
     _index(db, "items_to_lease")
 
 
+def _count_time(db: Connection) -> None:
+    db.execute(text("ALTER TABLE items ADD COLUMN tried_s FLOAT NOT NULL DEFAULT 0"))
+
+
 def _index(db: Connection, name: str) -> None:
     (made,) = (index for index in items.indexes if index.name == name)
     made.create(db, checkfirst=True)
 
 
-_STEPS: Mapping[int, Callable[[Connection], None]] = {1: _lease_by_tenant}
+_STEPS: Mapping[int, Callable[[Connection], None]] = {1: _lease_by_tenant, 2: _count_time}

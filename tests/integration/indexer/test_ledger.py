@@ -166,6 +166,7 @@ async def test_a_ledger_of_the_first_schema_is_brought_to_this_one(url: str) -> 
         for made in (
             "DROP INDEX items_to_lease",
             "DROP TABLE turns",
+            "ALTER TABLE items DROP COLUMN tried_s",
             "CREATE INDEX items_to_do ON items (state, priority, accepted, id)",
             "UPDATE schema_version SET version = 1",
         ):
@@ -517,12 +518,12 @@ async def test_what_waits_comes_again_after_a_while(ledger: Ledger) -> None:
     await ledger.send(talk("a"))
     (work,) = await ledger.lease()
 
-    await ledger.complete(Outcome(work, "waiting", wait_s=0.3, own_fault=True))
+    await ledger.complete(Outcome(work, "waiting", wait_s=0.3, own_fault=True, tried_s=5.0))
 
     assert await ledger.lease() == []
     await asyncio.sleep(0.35)
     (again,) = await ledger.lease()
-    assert (again.attempts, again.failures) == (2, 1)
+    assert (again.attempts, again.failures, again.tried_s) == (2, 1, 5.0)
 
 
 async def test_a_failed_item_is_mended_before_it_ends(ledger: Ledger) -> None:

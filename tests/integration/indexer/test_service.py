@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from colloquy.contracts.retrieval import FragmentRecord
+from colloquy.contracts.retrieval import FragmentRecord, UpsertFragments
 from colloquy.media.failures import BlobMissing
 from colloquy.servicekit.problems import Unavailable, UpstreamFailed, UpstreamMalformed
 from tests.integration.indexer.stack import (
@@ -673,3 +673,40 @@ def test_a_fragment_too_long_for_any_call_fails_alone_and_the_others_are_indexed
     assert (job["counts"]["indexed"], job["counts"]["failed"]) == (5, 1)
     assert job["errors"][0]["dialogue_id"] == "endless"
     assert "too long" in job["errors"][0]["why"]
+
+
+def test_how_long_a_fragment_is_tried_is_bounded_and_its_place_is_named(tmp_path: Path) -> None:
+    told = long_talk("endless", 20)
+    for turn in told["utterances"][10:13]:
+        turn["content"] = "word " * 20_000
+    tried = []
+
+    def hangs(body: UpsertFragments) -> bool:
+        heavy = any(record.number == 1 for record in body.fragments)
+        tried.extend([1] * heavy)
+        return heavy
+
+    limits = {"call_timeout_s": 0.6, "max_tried_s": 1.0, "max_failures": 1_000}
+    with running_indexer(tmp_path, **limits) as indexer:
+        indexer.shelf()
+        indexer.generator.split_answer = [list(range(10)), list(range(10, 20))]
+        indexer.retriever.hangs_on = hangs
+        job = indexer.index(told)
+
+        assert job["state"] == "failed"
+        assert [(error["dialogue_id"], error["at"]) for error in job["errors"]] == [
+            ("endless", "utterances/10")
+        ]
+        assert "too long" in job["errors"][0]["why"]
+        assert 1 <= len(tried) <= 2  # one where the machine was too busy to end it sooner
+        wait_for(lambda: indexer.searched() == [])
+
+
+def test_how_long_a_dialogue_is_split_is_bounded(tmp_path: Path) -> None:
+    limits = {"call_timeout_s": 0.4, "max_tried_s": 0.6, "max_failures": 1_000}
+    with running_indexer(tmp_path, **limits) as indexer:
+        indexer.shelf()
+        indexer.generator.delay_s = 2.0
+        job = indexer.index(long_talk("slow", 20))
+
+    assert (job["state"], job["counts"]["degraded"]) == ("done", 1)
