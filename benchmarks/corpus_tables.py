@@ -71,9 +71,9 @@ def corpus(result: Record) -> str:
 def embedding(found: Record) -> str:
     """Items a second by concurrency, and what is beside the service."""
     parts = [
-        f"**Embedding** with random weights of ViT-B/32's shape, float32, {found['threads']} "
-        f"thread for each side's model, {found['items']} items a round, one a request; medians of "
-        f"{found['repeats']} rounds."
+        f"**Embedding** with random weights of ViT-B/32's shape, float32 where nothing is said, "
+        f"{found['threads']} thread for each side's model, {found['items']} items a round, one a "
+        f"request; medians of {found['repeats']} rounds."
     ]
     for what in ("texts", "pictures"):
         sides = found[what]
@@ -81,14 +81,14 @@ def embedding(found: Record) -> str:
         rows = [
             [name, *(one[c]["items_per_s"] for c in concurrencies)] for name, one in sides.items()
         ]
-        ours = next(iter(name for name in sides if name.startswith("Colloquy")))
-        for name, one in sides.items():
-            if name != ours:
+        ours = [name for name in sides if name.startswith("Colloquy")]
+        for mine in ours:
+            for name in sorted(sides.keys() - set(ours)):
                 ratios = [
-                    f"{sides[ours][c]['items_per_s'] / one[c]['items_per_s']:.2f}"
+                    f"{sides[mine][c]['items_per_s'] / sides[name][c]['items_per_s']:.2f}"
                     for c in concurrencies
                 ]
-                rows.append([f"Colloquy over {name}", *ratios])
+                rows.append([f"{mine} over {name}", *ratios])
         heads = [f"{what} a second at {c}" for c in concurrencies]
         parts.append(table(["", *heads], rows))
     return "\n\n".join(parts)

@@ -1,7 +1,9 @@
 """Embedding with CLIP of ViT-B/32's shape: the service, a bare batched loop, and infinity_emb.
 
 One request an item, at several concurrencies, on the same weights and the same number of threads.
-The loop takes everything at once, in batches; it has no requests and no concurrency.
+The loop takes everything at once, in batches; it has no requests and no concurrency. All compute in
+float32, and the service in bfloat16 as well, which a profile may ask for; infinity_emb has no other
+than float32 for CLIP without a GPU.
 """
 
 import asyncio
@@ -15,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +35,21 @@ CONCURRENCIES = (1, 16, 64)
 ITEMS = 128
 BATCH = 32
 SIDE_PIXELS = 224
-OURS, LOOP, INFINITY = "Colloquy's retriever", "a bare loop, batches of 32", "infinity_emb 0.0.78"
+OURS, OURS_HALF = "Colloquy's retriever", "Colloquy's retriever, bfloat16"
+LOOP, INFINITY = "a bare loop, batches of 32", "infinity_emb 0.0.78"
 _SAME = 0.999
 
 One = Callable[[Any], Awaitable[list[float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Who is asked: our retriever, the same in bfloat16, infinity_emb, the bare loop."""
+
+    ours: RetrieverSide
+    half: RetrieverSide
+    theirs: Infinity
+    loop: "Loop"
 
 
 async def measure(repeats: int, *, threads: int = 1) -> dict[str, Any]:
@@ -49,22 +63,29 @@ async def measure(repeats: int, *, threads: int = 1) -> dict[str, Any]:
         await asyncio.to_thread(_make_weights, weights)
         with (
             retriever(weights / "open_clip", threads=threads) as path,
+            retriever(weights / "open_clip", threads=threads, dtype="bfloat16") as half_path,
             infinity_server(weights / "transformers", threads=threads) as address,
             _loop(weights / "open_clip", threads) as loop,
         ):
-            profile = Profile.load(path)
+            profile, half_profile = Profile.load(path), Profile.load(half_path)
             async with (
                 client_of(profile) as ours,
+                client_of(half_profile) as half,
                 httpx.AsyncClient(base_url=address, timeout=300.0, trust_env=False) as theirs,
             ):
-                with blobs_of(profile) as blobs:
-                    sides = (RetrieverSide(ours, blobs), Infinity(theirs), loop)
+                with blobs_of(profile) as blobs, blobs_of(half_profile) as half_blobs:
+                    sides = Sides(
+                        RetrieverSide(ours, blobs),
+                        RetrieverSide(half, half_blobs),
+                        Infinity(theirs),
+                        loop,
+                    )
                     return {
                         "threads": threads,
                         "items": ITEMS,
                         "repeats": repeats,
-                        "texts": await _texts(*sides, repeats),
-                        "pictures": await _pictures(*sides, repeats),
+                        "texts": await _texts(sides, repeats),
+                        "pictures": await _pictures(sides, repeats),
                     }
 
 
@@ -73,25 +94,28 @@ def _make_weights(folder: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-async def _texts(ours: RetrieverSide, theirs: Infinity, loop: "Loop", repeats: int) -> Any:
+async def _texts(sides: "Sides", repeats: int) -> Any:
     async def run(texts: Sequence[str]) -> dict[str, Any]:
         return {
-            LOOP: (lambda: loop.ask({"texts": list(texts)}), None, None),
-            OURS: (None, ours.embed_text, texts),
-            INFINITY: (None, theirs.embed_text, texts),
+            LOOP: (lambda: sides.loop.ask({"texts": list(texts)}), None, None),
+            OURS: (None, sides.ours.embed_text, texts),
+            OURS_HALF: (None, sides.half.embed_text, texts),
+            INFINITY: (None, sides.theirs.embed_text, texts),
         }
 
     return await _compare(run, texts_of, repeats)
 
 
-async def _pictures(ours: RetrieverSide, theirs: Infinity, loop: "Loop", repeats: int) -> Any:
+async def _pictures(sides: "Sides", repeats: int) -> Any:
     async def run(pngs: Sequence[bytes]) -> dict[str, Any]:
-        refs = ours.keep(pngs, SIDE_PIXELS)
+        refs = sides.ours.keep(pngs, SIDE_PIXELS)
+        half_refs = sides.half.keep(pngs, SIDE_PIXELS)
         given = [base64.b64encode(png).decode() for png in pngs]
         return {
-            LOOP: (lambda: loop.ask({"pngs": given}), None, None),
-            OURS: (None, ours.embed_picture, refs),
-            INFINITY: (None, theirs.embed_picture, pngs),
+            LOOP: (lambda: sides.loop.ask({"pngs": given}), None, None),
+            OURS: (None, sides.ours.embed_picture, refs),
+            OURS_HALF: (None, sides.half.embed_picture, half_refs),
+            INFINITY: (None, sides.theirs.embed_picture, pngs),
         }
 
     return await _compare(run, pictures_of, repeats)
