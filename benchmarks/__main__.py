@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     ) as failure:
         print(f"benchmarks: {failure}", file=sys.stderr)
         return 1
+    if set(args.only) != set(MEASURES):
+        result = beside(result, RESULT)
     text = json.dumps(result, indent=2, ensure_ascii=False)
     if args.dry_run:
         print(text)
@@ -81,6 +83,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     tables.rewrite()
     print(f"{RESULT} and {tables.PAGE} are written")
     return 0
+
+
+def beside(result: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What was measured by itself, put beside what an earlier run measured.
+
+    Each measure keeps where it was made; without an earlier run the result is all there is.
+    """
+    if not path.is_file():
+        return result
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    fresh = {
+        name: result[name] | {"made_by": result["made_by"]} for name in MEASURES if name in result
+    }
+    return earlier | fresh
 
 
 async def _measure(args: argparse.Namespace) -> dict[str, Any]:

@@ -43,11 +43,14 @@ def replace(text: str, name: str, body: str) -> str:
 
 
 def speed(result: Record) -> str:
-    """Everything that `python -m benchmarks` measured."""
+    """Everything that `python -m benchmarks` measured; what was measured by itself says when."""
     sections = [made_by(result["command"], result["made_by"])]
     for name, write in _SECTIONS.items():
         if name in result:
             sections.append(write(result[name]))
+            own = result[name].get("made_by")
+            if own is not None and own != result["made_by"]:
+                sections.append(made_by(f"{result['command']}, `{name}` by itself,", own))
     return "\n\n".join(sections)
 
 

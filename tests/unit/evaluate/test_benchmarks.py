@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import rerank, tables, throughput
+from benchmarks.__main__ import beside
 from benchmarks.markdown import table
 from benchmarks.own_stack import copy_profile
 from benchmarks.workload import QUERIES, TURNS, long_dialogues, short_dialogues
@@ -137,6 +138,20 @@ def test_every_written_table_says_where_it_comes_from() -> None:
 
 def test_a_part_that_was_not_measured_is_left_out() -> None:
     assert "Prefix" not in tables.speed({key: SPEED[key] for key in ("command", "made_by")})
+
+
+def test_what_is_measured_by_itself_says_so_and_takes_nothing_away(tmp_path: Path) -> None:
+    path = tmp_path / "latest.json"
+    later = {**MADE_BY, "commit": "def"}
+    alone = {"command": "make bench", "made_by": later, "prefix": SPEED["prefix"]}
+    assert beside(alone, path) == alone
+
+    path.write_text(json.dumps(SPEED))
+    both = beside(alone, path)
+    assert both["throughput"] == SPEED["throughput"]
+    text = tables.speed(both)
+    assert text.count("commit abc") == 1
+    assert text.count("`prefix` by itself") == text.count("commit def") == 1
 
 
 def test_a_bar_in_a_cell_does_not_end_it() -> None:
