@@ -51,8 +51,10 @@ def embedding(found: Record, path: Path) -> None:
             rates = [one[str(level)]["items_per_s"] for level in levels]
             axes.plot(levels, rates, marker="o", label=name)
         axes.set(xscale="log", xlabel="requests at once", ylabel=f"{what} a second", ylim=(0, None))
+        axes.set_xticks(levels, [str(level) for level in levels])
+        axes.minorticks_off()
         axes.grid(visible=True, alpha=0.3)
-    both[0].legend(frameon=False)
+    figure.legend(*both[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     _save(figure, path)
 
 

@@ -50,7 +50,7 @@ def speed(result: Record) -> str:
             sections.append(write(result[name]))
             own = result[name].get("made_by")
             if own is not None and own != result["made_by"]:
-                sections.append(made_by(f"{result['command']}, `{name}` by itself,", own))
+                sections.append(made_by(f"python -m benchmarks --only {name}", own))
     return "\n\n".join(sections)
 
 

@@ -151,7 +151,7 @@ def test_what_is_measured_by_itself_says_so_and_takes_nothing_away(tmp_path: Pat
     assert both["throughput"] == SPEED["throughput"]
     text = tables.speed(both)
     assert text.count("commit abc") == 1
-    assert text.count("`prefix` by itself") == text.count("commit def") == 1
+    assert text.count("benchmarks --only prefix`") == text.count("commit def") == 1
 
 
 def test_a_bar_in_a_cell_does_not_end_it() -> None:
