@@ -3,10 +3,10 @@ what is printed for machines stays alone on stdout."""
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
-from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,15 +18,6 @@ _STEPS = 10
 class Counts(Protocol):
     """Any thread may count."""
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
     def read(self, count: int) -> None: ...
 
     def sent(self, total: int) -> None: ...
@@ -36,35 +27,28 @@ class Counts(Protocol):
     def searchable(self, count: int) -> None: ...
 
 
-def counts() -> Counts:
-    return Bars() if sys.stderr.isatty() else Lines(sys.stderr)
+@contextmanager
+def counts() -> Iterator[Counts]:
+    if not sys.stderr.isatty():
+        yield Lines(sys.stderr)
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    ) as progress:
+        yield Bars(progress)
 
 
 class Bars:
     """Rewritten in place."""
 
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-        )
-        self._read = self._progress.add_task("read and sent", total=None)
-        self._done = self._progress.add_task("searchable", total=None)
-
-    def __enter__(self) -> Self:
-        self._progress.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.__exit__(kind, error, trace)
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._read = progress.add_task("read and sent", total=None)
+        self._done = progress.add_task("searchable", total=None)
 
     def read(self, count: int) -> None:
         self._progress.advance(self._read, count)
@@ -89,17 +73,6 @@ class Lines:
         self._read = self._sent = self._done = self._tenths = 0
         self._whole = False
         self._said_at = clock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return
 
     def read(self, count: int) -> None:
         with self._lock:

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, func, select, update
 
 from colloquy.contracts.collections import FINAL, Job
 from colloquy.contracts.indexing import JobRef
-from colloquy.servicekit.problems import Conflict, NotFound
+from colloquy.servicekit.problems import Conflict
 from services.indexer.domain import PUT, RENEW, Work
 from services.indexer.ledger.acceptance import add_work, next_number
 from services.indexer.ledger.dialogues import URGENT
@@ -12,6 +12,7 @@ from services.indexer.ledger.jobs import (
     CANCELLING,
     cancel_items,
     end_complete,
+    job_row,
     read_job,
 )
 from services.indexer.ledger.schema import items, jobs
@@ -25,11 +26,7 @@ def cancel_job(db: Connection, ref: JobRef) -> Job:
         Conflict: an erasure or a deletion is not given up half done.
     """
     number = next_number(db)
-    row = db.execute(
-        select(jobs).where(jobs.c.id == ref.job, jobs.c.tenant == ref.tenant).with_for_update()
-    ).one_or_none()
-    if row is None:
-        raise NotFound("there is no such job")
+    row = job_row(db, ref, lock=True)
     if row.state in FINAL or row.state == CANCELLING:
         return read_job(db, ref)
     if row.kind in {"erase", "delete", "retention"}:

@@ -39,14 +39,13 @@ def add_job(db: Connection, *, tenant: str, collection: str | None, kind: str, *
     return identity
 
 
-def job_row(db: Connection, ref: JobRef) -> Row[Any]:
+def job_row(db: Connection, ref: JobRef, *, lock: bool = False) -> Row[Any]:
     """
     Raises:
         NotFound: this tenant has no such job.
     """
-    found = db.execute(
-        select(jobs).where(jobs.c.id == ref.job, jobs.c.tenant == ref.tenant)
-    ).one_or_none()
+    query = select(jobs).where(jobs.c.id == ref.job, jobs.c.tenant == ref.tenant)
+    found = db.execute(query.with_for_update() if lock else query).one_or_none()
     if found is None:
         raise NotFound("there is no such job")
     return found
