@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from services.indexer.ledger import collections
 from services.indexer.ledger.database import Database, ledger_url
+from tests.integration.indexer.ledger_parts import SHELF, SPACE, Ledger
 from tests.integration.indexer.postgres import Postgres, run_postgres
 from tests.integration.indexer.stack import RunningIndexer, running_indexer
 
@@ -30,6 +32,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def database(url: str) -> Iterator[Database]:
     with closing(Database.open(ledger_url(url, None))) as opened:
         yield opened
+
+
+@pytest.fixture
+async def ledger(database: Database) -> Ledger:
+    await database.write(lambda db: collections.add_shelf(db, SHELF, "dialogues", [SPACE], None))
+    return Ledger(database)
 
 
 @pytest.fixture
