@@ -6,17 +6,12 @@ one layer lower brings a query and the lines that answer it to nearby vectors. W
 the model sits on a plateau where it knows every word and matches nothing.
 """
 
-import ctypes
-import os
 import random
-import signal
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, multiprocessing, nn
+from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
 from training import generate, loop, scoring
@@ -34,7 +29,6 @@ HEAD_GAIN = 5.0
 WIRED_LAYERS = 2
 BATCHES_A_POOL = 8  # samples are drawn for this many steps at once, then put with their likes
 SHORT_TURNS = 16
-PR_SET_PDEATHSIG = 1  # of Linux's prctl
 EASY: dict[Exercise, float] = {
     "find": 0.35, "topics": 0.1, "speaker": 0.15, "word": 0.15, "pictures": 0.05, "thing": 0.1,
     "caption": 0.1,
@@ -223,32 +217,13 @@ class Curriculum:
 
 
 def train(recipe: BaseRecipe) -> Path:
-    """Trains and saves the base; returns its folder.
+    """Trains and saves the base; returns its folder."""
+    loop.together(_train, recipe, recipe.processes)
+    return RUNS / recipe.name / "model"
 
-    One thread a process: where other work shares the cores, processes that meet once a step lose
-    far less than threads that meet in every operation.
-    """
+
+def _train(recipe: BaseRecipe) -> None:
     folder = RUNS / recipe.name
-    if recipe.processes == 1:
-        _train(recipe, folder)
-    else:
-        with tempfile.TemporaryDirectory() as meeting:
-            arguments = (recipe, folder, f"file://{meeting}/store")
-            multiprocessing.spawn(_worker, arguments, nprocs=recipe.processes)
-    return folder / "model"
-
-
-def _worker(number: int, recipe: BaseRecipe, folder: Path, store: str) -> None:
-    # A worker must not outlive a killed parent: two runs would write one checkpoint.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    cores = os.cpu_count() or 1
-    torch.set_num_threads(max(1, cores // recipe.processes))
-    dist.init_process_group("gloo", init_method=store, rank=number, world_size=recipe.processes)
-    _train(recipe, folder)
-    dist.destroy_process_group()
-
-
-def _train(recipe: BaseRecipe, folder: Path) -> None:
     start = RUNS / recipe.start / "model"
     processor = AutoProcessor.from_pretrained(RUNS / recipe.tokenizer / "model")
     torch.manual_seed(recipe.seed)

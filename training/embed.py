@@ -90,6 +90,18 @@ def hidden_states(
         seen: (rows, 1, tokens, tokens) of bool, which token attends to which; None is causal.
     """
     inner = base.model
+    embedded = picture_embeddings(base, ids, pictures, image_id)
+    # A mapping is taken as the finished mask of each kind of layer.
+    mask = None if seen is None else {"full_attention": seen}
+    out = inner.language_model(
+        inputs_embeds=embedded, attention_mask=mask, position_ids=positions, use_cache=False
+    )
+    return out.last_hidden_state  # type: ignore[no-any-return]
+
+
+def picture_embeddings(base: Any, ids: Tensor, pictures: list[Any], image_id: int) -> Tensor:
+    """(rows, tokens, width): tokens' embeddings, pictures where they stand."""
+    inner = base.model
     embedded = inner.language_model.embed_tokens(ids)
     if pictures:
         with torch.no_grad():
@@ -97,12 +109,7 @@ def hidden_states(
             features = picture_tokens(inner.visual, patches)
         places = (ids == image_id)[..., None]
         embedded = embedded.masked_scatter(places, features.to(embedded.dtype))
-    # A mapping is taken as the finished mask of each kind of layer.
-    mask = None if seen is None else {"full_attention": seen}
-    out = inner.language_model(
-        inputs_embeds=embedded, attention_mask=mask, position_ids=positions, use_cache=False
-    )
-    return out.last_hidden_state  # type: ignore[no-any-return]
+    return embedded  # type: ignore[no-any-return]
 
 
 def fresh_reader(base: str, rank: int, alpha: int) -> Reader:

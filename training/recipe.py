@@ -161,19 +161,20 @@ class RankRecipe(Section):
     kind: Literal["rank"]
     name: str
     base: str
-    start: str | None = Field(default=None, description="Run of the adapter it starts from.")
     seed: int = 0
     rank: int = 32
     alpha: int = 64
-    optimiser: Optimiser
-    mark_steps: int = Field(default=0, description="First steps: to read stops as tags, alone.")
-    easy_steps: int = Field(
-        default=0, description="First steps: no wrong candidate is nearly right."
-    )
-    batch_samples: int = Field(description="Queries a step.")
+    read: Optimiser = Field(description="The two lowest layers.")
+    match: Optimiser = Field(description="The layer above them.")
+    judge: Optimiser = Field(description="The highest layers.")
+    processes: int = Field(default=1, description="Each judges candidates of its own.")
+    batch_samples: int = Field(description="Queries of a step and process.")
+    read_samples: int = Field(description="Of a step of `read`, with their candidates.")
+    read_queries: int = Field(default=0, description="That a step of `read` sees by themselves.")
     wrong: int = Field(default=4, description="Wrong candidates of each query.")
     batch_lists: int = Field(description="Of these queries that are asked with a list as well.")
-    list_weight: float = 0.5
+    list_weight: float = 0.3
+    help_weight: float = Field(default=0.5, description="Of the throw-away heads.")
     evaluate_steps: int = 100
 
 

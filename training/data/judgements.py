@@ -1,18 +1,48 @@
-"""A query with a fragment that answers it and others that nearly do."""
+"""A query with a fragment that answers it and others that nearly do.
+
+Wrong candidates are what retrieval puts beside the right one: real fragments of other dialogues
+that tell all that is asked but one thing. They are found in a pool by what they tell, which is
+known, so that no model has to look for them.
+"""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from training.data import pairs
 from training.data.pairs import Query
 from training.data.world import facets, lexicon, splits
-from training.data.world.dialogues import Turn, make_stretch
-from training.data.world.facets import LITERAL, Facet
-from training.data.world.facts import Topic, held_out
+from training.data.world.dialogues import Turn, WorldDialogue, make_stretch
+from training.data.world.facets import LITERAL, Facet, Facets, Told
+from training.data.world.facts import PRICES, Topic, held_out
 from training.data.world.lexicon import LANGUAGES, Language
 
-BENT, NEIGHBOUR = 0.72, 0.12  # shares of the wrong candidates; the rest are of any dialogue
+# Shares of the wrong candidates: with all but one of what is asked, of the same dialogue, written
+# anew about the same topic with one thing changed. The rest are any.
+NEAR, NEIGHBOUR, BENT = 0.6, 0.12, 0.13
+HALF, RUN, MERGED = 0.12, 0.3, 0.1  # shares of the cuts that a splitter gets wrong
+POOL_DIALOGUES = 2_500
 TRIES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A fragment as a splitter may cut it.
+
+    Attributes:
+        told: what its turns tell; a cut over two topics tells of each by itself.
+    """
+
+    turns: tuple[Turn, ...]
+    told: tuple[Facets, ...]
+
+    def meets(self, asked: Facets) -> bool:
+        return any(facets.satisfies(told, asked) for told in self.told)
+
+    def tells(self, asked: Facets, names: Sequence[Facet]) -> bool:
+        """Whether those of the asked facets are told, be it by different topics."""
+        return all(any(told.get(name) == asked[name] for told in self.told) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,62 +50,156 @@ class Judgement:
     """What a reranker sees: one right candidate, and wrong ones."""
 
     query: Query
-    right: tuple[Turn, ...]
-    wrong: tuple[tuple[Turn, ...], ...]
+    right: Candidate
+    wrong: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A candidate of the pool, and where it was cut."""
+
+    candidate: Candidate
+    dialogue: WorldDialogue
+    topic: int
+
+
+class Pool:
+    """Fragments of the training split, by what they tell."""
+
+    def __init__(self, dialogues: int, seed: str) -> None:
+        rng = random.Random(seed)
+        self.sources: list[Source] = []
+        self._telling: dict[tuple[Facet, str], set[int]] = {}
+        for _ in range(dialogues):
+            number = rng.randrange(splits.DIALOGUES["train"])
+            dialogue = splits.sample("train", number, queries=0).dialogue
+            for topic in range(len(dialogue.topics)):
+                self._add(Source(_cut(dialogue, topic, rng), dialogue, topic))
+
+    def _add(self, source: Source) -> None:
+        for told in source.candidate.told:
+            for fact in told.items():
+                self._telling.setdefault(fact, set()).add(len(self.sources))
+        self.sources.append(source)
+
+    def told(self) -> list[tuple[Facet, str]]:
+        """All that any of its fragments tells."""
+        return sorted(self._telling)
+
+    def nearly(self, asked: Facets, rng: random.Random) -> Candidate | None:
+        """One that tells all that is asked but one thing, or none there is."""
+        names = sorted(asked)
+        rng.shuffle(names)
+        for missed in names:
+            kept = [self._telling.get((name, asked[name]), set()) for name in names]
+            kept.pop(names.index(missed))
+            if not kept:
+                return None
+            near = sorted(
+                set.intersection(*kept) - self._telling.get((missed, asked[missed]), set())
+            )
+            if near:
+                return self.sources[rng.choice(near)].candidate
+        return None
+
+
+@cache
+def pool() -> Pool:
+    """The one that training draws from; some seconds of work."""
+    return Pool(POOL_DIALOGUES, "judgements")
 
 
 def make_judgement(
-    rng: random.Random, wrong: int, *, pictures: float = 0.0, bent: float = BENT
+    rng: random.Random, wrong: int, *, pictures: float = 0.0, of: Pool | None = None
 ) -> Judgement:
     """Draws a query of the training split and `wrong` candidates that do not answer it.
 
     Args:
         pictures: share of the queries that show a picture, where the fragment has one.
-        bent: share of the wrong candidates that lack but one or two of what is asked.
+        of: the pool to draw from.
     """
-    while True:
-        entry = splits.sample("train", rng.randrange(splits.DIALOGUES["train"]), queries=0)
-        dialogue = entry.dialogue
-        number = rng.randrange(len(dialogue.topics))
-        pair = pairs.make_pair(dialogue, number, rng, pictures=pictures)
-        if pair is not None:
-            break
-    topic = dialogue.topics[number]
-    others = [place for place in range(len(dialogue.topics)) if place != number]
-    chosen: list[tuple[Turn, ...]] = []
+    drawn = of or pool()
+    source, query = _asked(drawn, rng, pictures)
+    chosen: list[Candidate] = []
     while len(chosen) < wrong:
-        kind = rng.random()
-        if kind < bent:
-            made = _bent(topic, pair.query, dialogue.language, rng)
-        elif kind < bent + NEIGHBOUR:
-            place = rng.choice(others)
-            made = _unless_right(
-                pair.query,
-                pairs.fragment_turns(dialogue, place, rng, cropped=0.0),
-                facets.told(dialogue, place),
-            )
-        else:
-            far = splits.sample("train", rng.randrange(splits.DIALOGUES["train"]), queries=0)
-            place = rng.randrange(len(far.dialogue.topics))
-            made = _unless_right(
-                pair.query,
-                pairs.fragment_turns(far.dialogue, place, rng),
-                facets.told(far.dialogue, place),
-            )
-        if made is not None:
+        made = _wrong(drawn, source, query, rng)
+        if made is not None and not made.meets(query.facets):
             chosen.append(made)
-    return Judgement(pair.query, pair.turns, tuple(chosen))
+    return Judgement(query, source.candidate, tuple(chosen))
 
 
-def _unless_right(
-    query: Query, turns: tuple[Turn, ...], told: facets.Told
-) -> tuple[Turn, ...] | None:
-    return None if facets.satisfies(told.facets, query.facets) else turns
+def make_query(rng: random.Random, *, pictures: float = 0.0, of: Pool | None = None) -> Query:
+    """Draws a query as `make_judgement` does, without looking for candidates."""
+    return _asked(of or pool(), rng, pictures)[1]
 
 
-def _bent(
-    topic: Topic, query: Query, language: Language, rng: random.Random
-) -> tuple[Turn, ...] | None:
+def _asked(drawn: Pool, rng: random.Random, pictures: float) -> tuple[Source, Query]:
+    while True:
+        source = rng.choice(drawn.sources)
+        told = Told(source.candidate.told[0], frozenset())
+        query = pairs.make_query(told, source.dialogue.language, rng, pictures=pictures)
+        if query is not None:
+            return source, query
+
+
+def _wrong(drawn: Pool, source: Source, query: Query, rng: random.Random) -> Candidate | None:
+    kind = rng.random()
+    dialogue = source.dialogue
+    if kind < NEAR:
+        return drawn.nearly(query.facets, rng)
+    kind -= NEAR
+    if kind < NEIGHBOUR:
+        others = [topic for topic in range(len(dialogue.topics)) if topic != source.topic]
+        return _cut(dialogue, rng.choice(others), rng) if others else None
+    kind -= NEIGHBOUR
+    if kind < BENT:
+        return _bent(dialogue.topics[source.topic], query, dialogue.language, rng)
+    return rng.choice(drawn.sources).candidate
+
+
+def _cut(dialogue: WorldDialogue, topic: int, rng: random.Random) -> Candidate:
+    """The turns about a topic as a splitter cuts them: nearly, one run, a half, or two at once."""
+    ids = dialogue.turns_about(topic)
+    runs = [
+        list(range(stretch.start, stretch.stop))
+        for stretch in dialogue.stretches
+        if stretch.topic == topic
+    ]
+    kind = rng.random()
+    if kind < HALF and len(ids) >= 6:
+        middle = len(ids) // 2
+        ids = ids[:middle] if rng.random() < 0.5 else ids[middle:]
+    elif kind < HALF + RUN:
+        ids = _widened(dialogue, rng.choice(runs), rng)
+    elif kind < HALF + RUN + MERGED:
+        run = rng.choice(runs)
+        ids = [*run, *range(run[-1] + 1, min(len(dialogue.turns), run[-1] + 1 + len(run)))]
+    turns = tuple(dialogue.turns[turn] for turn in ids)
+    return Candidate(turns, _told(dialogue, ids, topic))
+
+
+def _widened(dialogue: WorldDialogue, run: list[int], rng: random.Random) -> list[int]:
+    """A run that begins and ends a turn or two too early or too late."""
+    first = max(0, run[0] + rng.randint(-2, 1))
+    last = min(len(dialogue.turns) - 1, run[-1] + rng.randint(-1, 2))
+    return list(range(first, last + 1)) or run
+
+
+def _told(dialogue: WorldDialogue, ids: Sequence[int], first: int) -> tuple[Facets, ...]:
+    """What the turns tell of topic `first`, and of each other that they touch."""
+    touching: dict[int, list[Turn]] = {}
+    for stretch in dialogue.stretches:
+        turns = [dialogue.turns[turn] for turn in ids if stretch.start <= turn < stretch.stop]
+        if turns:
+            touching.setdefault(stretch.topic, []).extend(turns)
+    order = sorted(touching, key=lambda topic: topic != first)
+    return tuple(
+        facets.told_by(dialogue.topics[topic], touching[topic], dialogue.language).facets
+        for topic in order
+    )
+
+
+def _bent(topic: Topic, query: Query, language: Language, rng: random.Random) -> Candidate | None:
     """Talk of a topic that has all but one, or all but two, of what is asked."""
     asked = sorted(query.facets)
     count = 2 if len(asked) > 1 and rng.random() < 0.25 else 1
@@ -95,7 +219,7 @@ def _bent(
             continue
         # What the query asks besides must be told, else the candidate is easily dismissed.
         if all(told.get(facet) == query.facets[facet] for facet in shared):
-            return turns
+            return Candidate(turns, (told,))
     return None
 
 
@@ -131,7 +255,7 @@ def _with_other(topic: Topic, facet: Facet, language: Language, rng: random.Rand
     if facet == "day":
         return replace(topic, day=rng.choice(phrases.days))
     assert facet in LITERAL
-    return replace(topic, price=rng.choice((5, 8, 12, 15, 20, 30, 45, 60, 80, 99)))
+    return replace(topic, price=rng.choice(PRICES))
 
 
 def _is_possible(topic: Topic) -> bool:

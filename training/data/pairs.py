@@ -79,11 +79,17 @@ def make_pair(
     """Asks about a topic in one of the ways it can be asked for; None where there is none."""
     told = facets.told(dialogue, topic)
     turns = fragment_turns(dialogue, topic, rng)
-    query = None
-    if "colour" in told.facets and rng.random() < pictures:
-        query = _pictured(told, dialogue.language, rng)
-    query = query or _asked(told, dialogue.language, rng)
+    query = make_query(told, dialogue.language, rng, pictures=pictures)
     return None if query is None else Pair(query, turns, told, dialogue.language)
+
+
+def make_query(
+    told: Told, language: Language, rng: random.Random, *, pictures: float = 0.0
+) -> Query | None:
+    """Asks for what a fragment in `language` tells, in one of the ways it can be asked for."""
+    if "colour" in told.facets and rng.random() < pictures:
+        return _pictured(told, language, rng)
+    return _asked(told, language, rng)
 
 
 def fragment_turns(

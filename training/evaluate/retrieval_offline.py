@@ -28,7 +28,7 @@ from training.data.world.corpus import Corpus, CorpusSplit
 from training.data.world.dialogues import Turn
 from training.embed import Reader
 from training.evaluate import lexical
-from training.rank import Judge
+from training.judge import Judge
 
 KS = (1, 5, 20)
 CHUNK = 240

@@ -10,6 +10,8 @@ from training.data.world.lexicon import Language
 
 Split = Literal["train", "validation", "test"]
 
+PRICES = (5, 8, 12, 15, 20, 30, 45, 60, 80, 99)
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -84,7 +86,7 @@ def _topic(rng: random.Random, language: Language) -> Topic:
         person=rng.choice(phrases.people),
         place=rng.choice(phrases.places),
         day=rng.choice(phrases.days),
-        price=rng.choice((5, 8, 12, 15, 20, 30, 45, 60, 80, 99)),
+        price=rng.choice(PRICES),
     )
 
 
