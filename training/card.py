@@ -27,9 +27,10 @@ HOW = {
         "of the published prompt; first on texts alone, then on queries with fragments."
     ),
     "rank": (
-        "Next-token prediction of `Yes` and `No` for single candidates and of `Ans: (k)` for "
-        "lists, on the published prompts in the `qwen2-vl` wording. Wrong candidates mostly differ "
-        "from the right one in one fact of those asked."
+        "On the published prompts in the `qwen2-vl` wording, layer by layer from below: to read "
+        "what a query asks and a candidate tells, to match both, then next-token prediction of "
+        "`Yes` and `No` for single candidates and of `Ans: (k)` for lists. Wrong candidates "
+        "mostly tell all but one of the facts asked."
     ),
     "clip": (
         "From random weights with open_clip's model and loss: drawn pictures with words about "

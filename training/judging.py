@@ -75,9 +75,13 @@ class Batch:
 
 
 def read_step(
-    judge: TaughtJudge, batch: Batch, more: Sequence[Query], rng: random.Random
+    judge: TaughtJudge, batch: Batch, more: Sequence[Query], rng: random.Random, *, compare: bool
 ) -> StepResult:
-    """Reads judgements, and `more` queries whose prompts are short: a candidate says nothing."""
+    """Reads judgements, and `more` queries whose prompts are short: a candidate says nothing.
+
+    Args:
+        compare: teach what the next layer will compare, too.
+    """
     queries = [*(judgement.query for judgement in batch.drawn), *more]
     alone = [[_empty(one, listed=bool(n % 4 == 0))] for n, one in enumerate(more)]
     with torch.autocast("cpu", torch.bfloat16):
@@ -97,8 +101,6 @@ def read_step(
     weights = torch.where(told > 0, 4.0, 1.0)
     losses = nn.functional.binary_cross_entropy_with_logits(tells, told, weights, reduction="none")
     told_loss = losses.sum(-1).mean() / 4
-    wanted = torch.stack([judge.values.told([query.facets]) for query in queries])
-    pair_loss, pair_shown = _pair_loss(judge, batch, reading, summary, told, wanted, rng)
     shown = {
         "asks": ask_loss.item(),
         "tells": told_loss.item(),
@@ -106,9 +108,13 @@ def read_step(
         "told_right": (tells > 0)[told > 0].float().mean().item(),
         "false_told": (tells > 0)[told == 0].float().mean().item() * told.shape[1],
         "leads": _leads(_met(judge, tells, batch), batch.is_right, len(batch.candidates[0])),
-        **pair_shown,
     }
-    return StepResult(ask_loss + told_loss + pair_loss, len(batch.drawn), shown)
+    loss = ask_loss + told_loss
+    if compare:
+        wanted = torch.stack([judge.values.told([query.facets]) for query in queries])
+        pair_loss, pair_shown = _pair_loss(judge, batch, reading, summary, told, wanted, rng)
+        loss, shown = loss + pair_loss, shown | pair_shown
+    return StepResult(loss, len(batch.drawn), shown)
 
 
 def _pair_loss(

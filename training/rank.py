@@ -4,7 +4,8 @@ Each query is asked about candidates one by one (`Yes` or `No`) and in a list (`
 candidates of one query share its prompt's beginning, which is computed once: each candidate sees
 the beginning and itself, at the positions it has alone.
 
-The layers are taught from below (`training.taught`): first to read, then to match, then to judge.
+The layers are taught from below (`training.taught`): first to read, then to match,
+then to judge.
 """
 
 import random
@@ -23,7 +24,7 @@ from training.recipe import RUNS, RankRecipe
 from training.taught import READS, TaughtJudge, Values
 
 PICTURE_QUERIES = 0.06
-Stage = Literal["read", "match", "judge"]
+Stage = Literal["read", "compare", "match", "judge"]
 
 
 def train(recipe: RankRecipe) -> Path:
@@ -40,8 +41,9 @@ def _train(recipe: RankRecipe) -> None:
     judge = TaughtJudge(model, processor, Values(judgements.pool().told()))
     top = judge.base.config.text_config.num_hidden_layers - 1
 
+    reading, above = (0, READS - 1), (READS + 1, top)
     stages: dict[Stage, tuple[int, int]] = {
-        "read": (0, READS - 1), "match": (READS, READS), "judge": (READS + 1, top)
+        "read": reading, "compare": reading, "match": (READS, READS), "judge": above
     }  # fmt: skip
     for stage, (lowest, highest) in stages.items():
         judge.teach(lowest, highest)
@@ -67,16 +69,17 @@ def _seed(recipe: RankRecipe, stage: Stage, step: int) -> str:
 def _step(
     judge: TaughtJudge, stage: Stage, rng: random.Random, recipe: RankRecipe
 ) -> loop.StepResult:
+    reads = stage in ("read", "compare")
     drawn = [
         judgements.make_judgement(rng, recipe.wrong, pictures=PICTURE_QUERIES)
-        for _ in range(recipe.read_samples if stage == "read" else recipe.batch_samples)
+        for _ in range(recipe.read_samples if reads else recipe.batch_samples)
     ]
     batch = Batch(judge, drawn, rng)
-    if stage == "read":
+    if reads:
         more = [
             judgements.make_query(rng, pictures=PICTURE_QUERIES) for _ in range(recipe.read_queries)
         ]
-        return read_step(judge, batch, more, rng)
+        return read_step(judge, batch, more, rng, compare=stage == "compare")
     if stage == "match":
         return match_step(judge, batch)
     return judge_step(judge, batch, rng, recipe)

@@ -165,12 +165,13 @@ class RankRecipe(Section):
     rank: int = 32
     alpha: int = 64
     read: Optimiser = Field(description="The two lowest layers.")
+    compare: Optimiser = Field(description="Them again, with what the layer above will compare.")
     match: Optimiser = Field(description="The layer above them.")
     judge: Optimiser = Field(description="The highest layers.")
     processes: int = Field(default=1, description="Each judges candidates of its own.")
     batch_samples: int = Field(description="Queries of a step and process.")
-    read_samples: int = Field(description="Of a step of `read`, with their candidates.")
-    read_queries: int = Field(default=0, description="That a step of `read` sees by themselves.")
+    read_samples: int = Field(description="Of a step of `read` and `compare`, with candidates.")
+    read_queries: int = Field(default=0, description="That such a step sees by themselves.")
     wrong: int = Field(default=4, description="Wrong candidates of each query.")
     batch_lists: int = Field(description="Of these queries that are asked with a list as well.")
     list_weight: float = 0.3

@@ -221,8 +221,9 @@ class TaughtJudge(Judge):
         row, place = last.nonzero(as_tuple=True)
         shown = self._is_shown(forest)[row] & forest.seen[row, 0, place]
         looks = self._looks(forest, matched, row, place, shown)
-        found = next(states)
-        asked = self.asked(_levelled(found[last])).float()
+        next(states)
+        # One layer on, as the heads that look for things are not free to look at what is asked.
+        asked = self.asked(_levelled(next(states)[last])).float()
         *_, hidden = states
         kept = forest.targets != IGNORED
         return Judged(self.words(hidden[kept]), forest.targets[kept], looks, asked)

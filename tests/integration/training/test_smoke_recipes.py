@@ -59,6 +59,23 @@ def test_the_recipe_of_the_embedding_trains_an_adapter(tmp_path: Path) -> None:
     assert all(math.isfinite(loss) for loss in losses(model.parent).values())
 
 
+def test_the_recipe_of_the_reranker_teaches_every_layer(tmp_path: Path) -> None:
+    model = trained(tmp_path, "rank")
+
+    weights = load_file(model / "adapter_model.safetensors")
+    learnt = {
+        int(name.split(".layers.")[1].split(".")[0])
+        for name, weight in weights.items()
+        if "lora_B" in name and bool(weight.any())
+    }
+    assert finite(weights)
+    assert learnt == set(range(6))
+    for stage in ("read", "compare", "match", "judge"):
+        shown = losses(model.parent / stage)
+        assert shown
+        assert all(math.isfinite(loss) for loss in shown.values())
+
+
 def test_the_recipe_of_the_clip_trains_what_open_clip_loads(tmp_path: Path) -> None:
     folder = trained(tmp_path, "clip")
 
