@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -15,7 +16,10 @@ class Page:
 
     def __init__(self, driver: WebDriver, url: str, *, patience_s: float = 30.0) -> None:
         self.driver = driver
-        self._wait = WebDriverWait(driver, patience_s, poll_frequency=0.05)
+        self._wait = WebDriverWait(
+            driver, patience_s, poll_frequency=0.05,
+            ignored_exceptions=[NoSuchElementException, StaleElementReferenceException],
+        )  # fmt: skip
         driver.get(url)
         self.until(lambda: self.all(".rail-own"), "the dialogues are listed")
 
@@ -65,7 +69,10 @@ class Page:
 
     def text(self, selector: str) -> str:
         """As rendered, also while it fades in (WebDriver's own text is empty until then)."""
-        return str(self.one(selector).get_attribute("innerText")).replace("\u00a0", " ")
+        texts = self.texts(selector)  # an element found first may be replaced before it is read
+        if not texts:
+            raise NoSuchElementException(selector)
+        return texts[0]
 
     def texts(self, selector: str) -> list[str]:
         """Of everything that matches, in one look: nothing is replaced in between."""
