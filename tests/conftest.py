@@ -11,3 +11,9 @@ settings.load_profile("busy")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--ingest", default="200", help="dialogues of the ingestion that is killed")
     parser.addoption("--kills", default="3", help="kills while it runs")
+    parser.addoption(
+        "--engine-dtype",
+        default="bfloat16",
+        choices=("bfloat16", "float32"),
+        help="what the tests' engine and transformers beside it compute in",
+    )

@@ -55,13 +55,14 @@ def run_engine(
     model: str = "base@1",
     max_loras: int = 8,
     runner: Literal["generate", "pooling"] = "generate",
+    dtype: str = "bfloat16",
 ) -> Iterator[LiveEngine]:
     """Starts an engine on the checkpoint in `base` and ends it, children included."""
     path, log = folder / "engine.sock", folder / "engine.log"
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server",
         "--model", str(base), "--served-model-name", model, "--uds", str(path),
-        "--dtype", "bfloat16", "--max-model-len", "4096", "--max-num-seqs", "8",
+        "--dtype", dtype, "--max-model-len", "4096", "--max-num-seqs", "8",
         "--limit-mm-per-prompt", '{"image": 16, "video": 0}',
         "--allowed-media-domains", "none.invalid",
         "--enable-lora", "--max-loras", str(max_loras), "--max-lora-rank", "64",

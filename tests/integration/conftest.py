@@ -23,9 +23,18 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def engine(registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
+def engine_dtype(request: pytest.FixtureRequest) -> str:
+    """`bfloat16`, as engines serve; in `float32` equal means equal, and no bound hides a bug."""
+    return str(request.config.getoption("--engine-dtype"))
+
+
+@pytest.fixture(scope="session")
+def engine(
+    registry: Path, tmp_path_factory: pytest.TempPathFactory, engine_dtype: str
+) -> Iterator[LiveEngine]:
     """Serves `base@1`; no adapter is loaded at first."""
-    with run_engine(registry / "base" / "1", tmp_path_factory.mktemp("engine")) as running:
+    folder = tmp_path_factory.mktemp("engine")
+    with run_engine(registry / "base" / "1", folder, dtype=engine_dtype) as running:
         yield running
 
 

@@ -13,14 +13,15 @@ Content = list[str | Image.Image]
 
 
 class Reference:
-    """A base in bfloat16, with or without an adapter."""
+    """A base, with or without an adapter, in bfloat16 if nothing else is said."""
 
-    def __init__(self, base: Path, adapter: Path | None = None) -> None:
+    def __init__(self, base: Path, adapter: Path | None = None, *, dtype: str = "bfloat16") -> None:
+        precision = getattr(torch, dtype)
         self.processor = AutoProcessor.from_pretrained(base)
-        model: Any = Qwen2VLForConditionalGeneration.from_pretrained(base, dtype=torch.bfloat16)
+        model: Any = Qwen2VLForConditionalGeneration.from_pretrained(base, dtype=precision)
         if adapter is not None:
             model = PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False)
-            model = model.to(torch.bfloat16)
+            model = model.to(precision)
         self.model = model.eval()
 
     def greedy(self, system: str, content: Content, max_tokens: int) -> tuple[str, float]:
