@@ -60,7 +60,7 @@ def read(path: Path) -> Iterator[SwiftSample]:
     """
     text = path.read_text(encoding="utf-8")
     records = (
-        [json.loads(line) for line in text.splitlines() if line.strip()]
+        [json.loads(line) for line in text.split("\n") if line.strip()]
         if path.suffix == ".jsonl"
         else json.loads(text)
     )

@@ -21,6 +21,12 @@ def test_written_samples_are_read_back_equal(tmp_path: Path) -> None:
     assert f2rvlm.parse_query(sample.messages[1].content) == entry.queries[0].text
 
 
+def test_a_line_ends_at_a_line_break_alone(tmp_path: Path) -> None:
+    sample = swift.SwiftSample.of("s", "one\u2028two\x85three", "answer", [], "d-1")
+    swift.write(tmp_path / "data.jsonl", [sample])
+    assert list(swift.read(tmp_path / "data.jsonl")) == [sample]
+
+
 def test_a_sample_with_too_few_images_is_refused_by_number(tmp_path: Path) -> None:
     record = {"messages": [{"role": "user", "content": "<image>"}], "images": []}
     (tmp_path / "bad.json").write_text(json.dumps([record]))
