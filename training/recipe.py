@@ -1,10 +1,9 @@
-"""What a training run is: one YAML file a run, unknown keys refused."""
+"""What a training run is; `training.recipe_files` reads it from YAML."""
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 RUNS = Path("training/runs")
@@ -12,6 +11,19 @@ RUNS = Path("training/runs")
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Run(Section):
+    """A recipe; its `name` is that of the folder in `RUNS`."""
+
+    # Fields that name an earlier run, whose `model` folder this one begins with.
+    EARLIER: ClassVar[tuple[str, ...]] = ()
+
+    name: str
+
+    def earlier(self) -> dict[str, Path]:
+        """For each field that names an earlier run the folder that it left."""
+        return {field: RUNS / getattr(self, field) / "model" for field in self.EARLIER}
 
 
 class Architecture(Section):
@@ -36,19 +48,19 @@ class Optimiser(Section):
     final_share: float = Field(default=0.05, description="Of the peak, at the last step.")
 
 
-class TokenizerRecipe(Section):
+class TokenizerRecipe(Run):
     kind: Literal["tokenizer"]
-    name: str
     vocabulary: int
     dialogues: int
     max_tokens: int = 8192
 
 
-class VisionRecipe(Section):
+class VisionRecipe(Run):
     """Vision tower and merger, taught by a throw-away classifier of what is drawn."""
 
+    EARLIER = ("tokenizer",)
+
     kind: Literal["vision"]
-    name: str
     tokenizer: str = Field(description="Name of the tokenizer's run.")
     seed: int = 0
     architecture: Architecture = Architecture()
@@ -57,11 +69,12 @@ class VisionRecipe(Section):
     feature_rms: float = Field(default=0.3, description="Size of a picture token's vector.")
 
 
-class AlignmentRecipe(Section):
+class AlignmentRecipe(Run):
     """Vectors of words and pictures, learnt as bags; makes the base that training starts from."""
 
+    EARLIER = ("tokenizer", "vision")
+
     kind: Literal["alignment"]
-    name: str
     tokenizer: str
     vision: str
     seed: int = 0
@@ -76,11 +89,12 @@ class AlignmentRecipe(Section):
     found_gain: float = 0.2
 
 
-class BaseRecipe(Section):
+class BaseRecipe(Run):
     """The language model over a frozen vision tower."""
 
+    EARLIER = ("tokenizer", "start")
+
     kind: Literal["base"]
-    name: str
     tokenizer: str
     start: str = Field(description="Name of the run it goes on from: vision, or another base.")
     seed: int = 0
@@ -104,11 +118,12 @@ class BaseRecipe(Section):
     evaluate_queries: int = 60
 
 
-class AdapterRecipe(Section):
+class AdapterRecipe(Run):
     """A LoRA adapter for one task on the frozen base."""
 
+    EARLIER = ("base",)
+
     kind: Literal["adapter"]
-    name: str
     task: Literal["fragment", "split"]
     base: str = Field(description="Name of the base run.")
     seed: int = 0
@@ -117,14 +132,19 @@ class AdapterRecipe(Section):
     optimiser: Optimiser
     batch_samples: int
     samples: int = Field(description="Prompts, taken from the training split in order.")
-    save_steps: int = 50
+    save_steps: int = Field(default=50, gt=0)
+    evaluate_steps: int = Field(default=100, gt=0)
+    evaluate_prompts: int = Field(
+        default=24, ge=0, description="Of the validation split; 0 for none."
+    )
 
 
-class ClipRecipe(Section):
+class ClipRecipe(Run):
     """Two small towers, one for pictures and one for texts, trained with open_clip."""
 
+    EARLIER = ("tokenizer", "words")
+
     kind: Literal["clip"]
-    name: str
     tokenizer: str
     words: str = Field(description="Name of the alignment run whose word vectors it starts from.")
     seed: int = 0
@@ -139,11 +159,12 @@ class ClipRecipe(Section):
     fragment_every: int = Field(default=2, description="Steps between batches of texts alone.")
 
 
-class EmbedRecipe(Section):
+class EmbedRecipe(Run):
     """A LoRA adapter whose last token is the embedding of a prompt: LamRA-Ret in small."""
 
+    EARLIER = ("base",)
+
     kind: Literal["embed"]
-    name: str
     base: str
     seed: int = 0
     rank: int = 32
@@ -155,11 +176,12 @@ class EmbedRecipe(Section):
     evaluate_steps: int = 100
 
 
-class RankRecipe(Section):
+class RankRecipe(Run):
     """A LoRA adapter that judges candidates, one by one and in lists: LamRA-Rank in small."""
 
+    EARLIER = ("base",)
+
     kind: Literal["rank"]
-    name: str
     base: str
     seed: int = 0
     rank: int = 32
@@ -190,12 +212,7 @@ AnyRecipe = (
     | RankRecipe
 )
 Recipe = Annotated[AnyRecipe, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[AnyRecipe] = TypeAdapter(Recipe)
-
-
-def load(path: Path) -> AnyRecipe:
-    """Reads and checks a recipe."""
-    return _ADAPTER.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+ADAPTER: TypeAdapter[AnyRecipe] = TypeAdapter(Recipe)
 
 
 def file_hash(path: Path) -> str:

@@ -1,15 +1,52 @@
-"""Runs one recipe: `python -m training.run training/recipes/X.yaml`."""
+"""Runs a training recipe; goes on where it was cut.
+
+python -m training.run vision
+python -m training.run training/recipes/smoke/vision.yaml
+"""
 
 import argparse
+import fcntl
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from training import recipe as recipes
+from training import recipe_files
+from training.ending import NOTHING_NEW, Refused, Stopped
 from training.recipe import RUNS, TokenizerRecipe, VisionRecipe
+
+WRONG_CALL = 2
 
 
 def run(path: Path) -> Path:
-    """Runs a recipe to its end, from its last checkpoint if there is one; returns the result."""
-    recipe = recipes.load(path)
+    """Runs a recipe to its end, from its last checkpoint if there is one; returns the result.
+
+    Raises:
+        Refused: the recipe is wrong, or cannot be run yet, or not on what its folder holds.
+        Stopped: a signal ended the run.
+    """
+    recipe = recipe_files.load(path)
+    recipe_files.require_earlier(recipe, path)
+    with _alone(RUNS / recipe.name):
+        return _trained(recipe)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps a second run out of the folder; whatever ends this process ends that too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"{folder}: another process is training in it") from None
+        yield
+
+
+def _trained(recipe: recipes.AnyRecipe) -> Path:
     if isinstance(recipe, TokenizerRecipe):
         return _tokenizer(recipe)
     if isinstance(recipe, VisionRecipe):
@@ -42,19 +79,49 @@ def run(path: Path) -> Path:
 
 
 def _tokenizer(recipe: TokenizerRecipe) -> Path:
-    from training import tokenizer
+    from training import tokenizer, whole
 
-    folder = RUNS / recipe.name / "model"
     built = tokenizer.build(recipe.vocabulary, recipe.dialogues)
-    tokenizer.save_processor(built, folder, recipe.max_tokens)
-    return folder
+    return whole.write_folder(
+        RUNS / recipe.name / "model",
+        lambda folder: tokenizer.save_processor(built, folder, recipe.max_tokens),
+    )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recipe", type=Path)
-    print(run(parser.parse_args().recipe))
+def exit_status_of(work: Callable[[], object], called: str) -> int:
+    """Does `work`; how it ends before its end is one line and a status, never a traceback."""
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        work()
+    except Refused as refusal:
+        print(f"{called}: {refusal}", file=sys.stderr)
+        return WRONG_CALL
+    except Stopped as stopped:
+        print(f"{called}: {stopped}", file=sys.stderr)
+        return stopped.exit_status
+    except KeyboardInterrupt:
+        print(f"{called}: {NOTHING_NEW}", file=sys.stderr)
+        return 128 + signal.SIGINT
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return 0
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    """Outside the steps there is nothing to save."""
+    raise Stopped(number, NOTHING_NEW)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="colloquy train",
+        description="Runs a training recipe; goes on where it was cut.",
+        epilog="The run's folder is training/runs/NAME, NAME as the recipe says.",
+    )
+    parser.add_argument("recipe", help="a file, or the name of one in training/recipes")
+    name = parser.parse_args(argv).recipe
+    return exit_status_of(lambda: print(run(recipe_files.find(name))), parser.prog)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

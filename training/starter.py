@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from training import run
+from training import recipe_files, run
 from training.export import RECIPES, RETRIEVAL, Plan, export, export_retrieval
 from training.recipe import RUNS, file_hash
 
@@ -25,7 +25,7 @@ def train_all(recipes: Path) -> None:
         path = recipes / f"{stage}.yaml"
         if not path.exists():  # the smoke chain leaves stages out
             continue
-        name = run.recipes.load(path).name
+        name = recipe_files.load(path).name
         mark = RUNS / name / DONE
         finished = {"recipe": file_hash(path)}
         if mark.exists() and json.loads(mark.read_text()) == finished:
@@ -35,12 +35,16 @@ def train_all(recipes: Path) -> None:
         mark.write_text(json.dumps(finished))
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="tiny runs, to see the chain work")
     parser.add_argument("--version", default="1")
     parser.add_argument("--out", type=Path, default=None, help="default: starter, or the runs")
     chosen = parser.parse_args()
+    return run.exit_status_of(lambda: _make(chosen), "starter")
+
+
+def _make(chosen: argparse.Namespace) -> None:
     prefix = "smoke-" if chosen.smoke else ""
     train_all(RECIPES / "smoke" if chosen.smoke else RECIPES)
     out = chosen.out or (RUNS / "smoke-starter" if chosen.smoke else Path("starter"))
@@ -53,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
