@@ -1,48 +1,73 @@
 """Teaches a LoRA adapter one published task on the frozen base, with TRL and PEFT."""
 
 import random
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import (
-    AutoProcessor,
-    Qwen2VLForConditionalGeneration,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import AutoProcessor, PrinterCallback, Qwen2VLForConditionalGeneration
 from transformers.processing_utils import ProcessorMixin
-from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
-from training import generate, loop, scoring
+from training import generate, loop, scoring, trainer_checkpoints, whole
 from training.data import prompts
 from training.data.prompts import Example
 from training.data.world import splits
 from training.data.world.pictures import PictureSpec, draw
+from training.ending import Stopped, StopRequest
+from training.origin import Origin
+from training.progress import Progress
 from training.recipe import RUNS, AdapterRecipe
+from training.trainer_checkpoints import Watch
 
 # The language model's linear layers alone: the vision tower and the merger stay as they are.
 TARGETS = r".*language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
 
 
 def train(recipe: AdapterRecipe) -> Path:
-    """Trains and saves an adapter; returns its folder."""
+    """Trains and saves an adapter; returns its folder.
+
+    Raises:
+        Refused: the last checkpoint is another recipe's.
+        Stopped: a signal came; the step in hand was finished and saved.
+    """
     folder = RUNS / recipe.name
-    base = RUNS / recipe.base / "model"
-    processor = AutoProcessor.from_pretrained(base)
-    model = Qwen2VLForConditionalGeneration.from_pretrained(base, dtype=torch.float32)
+    origin = Origin.of(recipe)
+    last = trainer_checkpoints.last(folder, origin)
+    start = trainer_checkpoints.step_of(last) if last else 0
+    processor = AutoProcessor.from_pretrained(RUNS / recipe.base / "model")
+    trainer = _trainer(recipe, processor)
+    steps = recipe.optimiser.steps
+    if last and start >= steps:
+        trainer.model.load_adapter(str(last), "default")
+    else:
+        with (
+            StopRequest() as stop,
+            loop.exact(),
+            Progress(folder, start=start, steps=steps) as shown,
+        ):
+            watch = Watch(
+                shown, stop, origin, recipe, lambda model: _validated(model, processor, recipe)
+            )
+            trainer.add_callback(watch)
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+            shown.draw()
+        if stop.number is not None:
+            raise Stopped(stop.number, loop.stopped_after(trainer.state.global_step, steps))
+    return whole.write_folder(folder / "model", trainer.model.save_pretrained)
+
+
+def _trainer(recipe: AdapterRecipe, processor: ProcessorMixin) -> SFTTrainer:
     settings = recipe.optimiser
     trainer = SFTTrainer(
-        model=model,
+        model=Qwen2VLForConditionalGeneration.from_pretrained(
+            RUNS / recipe.base / "model", dtype=torch.float32
+        ),
         processing_class=processor,
         args=SFTConfig(
-            output_dir=str(folder),
+            output_dir=str(RUNS / recipe.name),
             max_length=None,
             max_steps=settings.steps,
             per_device_train_batch_size=recipe.batch_samples,
@@ -57,8 +82,8 @@ def train(recipe: AdapterRecipe) -> Path:
             train_sampling_strategy="sequential",
             gradient_checkpointing=False,
             save_steps=recipe.save_steps,
-            save_total_limit=1,
-            logging_steps=10,
+            save_total_limit=2,  # the one before stays until the new one is marked as whole
+            logging_steps=1,
             report_to="none",
             disable_tqdm=True,
         ),
@@ -66,11 +91,9 @@ def train(recipe: AdapterRecipe) -> Path:
         peft_config=LoraConfig(
             r=recipe.rank, lora_alpha=recipe.alpha, target_modules=TARGETS, task_type="CAUSAL_LM"
         ),
-        callbacks=[_Progress(folder, recipe.batch_samples)],
     )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
-    trainer.model.save_pretrained(folder / "model")
-    return folder / "model"
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def examples(task: str, split: splits.Split, count: int) -> list[Example]:
@@ -97,6 +120,11 @@ def evaluate(
     if task == "split":
         return {**scoring.split_scores(told, gold), "prompts": len(gold)}
     return {**scoring.fragment_scores(told, gold), "prompts": len(gold)}
+
+
+def _validated(model: Any, processor: ProcessorMixin, recipe: AdapterRecipe) -> dict[str, float]:
+    with torch.autocast("cpu", torch.bfloat16):
+        return evaluate(model, processor, recipe.task, "validation", recipe.evaluate_prompts)
 
 
 def _dataset(recipe: AdapterRecipe, processor: ProcessorMixin) -> Dataset:
@@ -127,41 +155,3 @@ def _with_pictures(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         parts = [name.split("/") for name in names]
         drawn.append([draw(PictureSpec(item, colour, int(seed))) for item, colour, seed in parts])
     return {**rows, "images": drawn}
-
-
-class _Progress(TrainerCallback):
-    """One line of progress, in the form of the other stages."""
-
-    def __init__(self, folder: Path, batch_samples: int) -> None:
-        self._folder = folder
-        self._batch_samples = batch_samples
-        self._began: tuple[float, int] | None = None
-
-    def on_step_begin(
-        self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_: Any
-    ) -> None:
-        if self._began is None:
-            self._began = (time.monotonic(), state.global_step)
-
-    def on_log(
-        self,
-        _args: TrainingArguments,
-        state: TrainerState,
-        _control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        if not logs or "loss" not in logs or self._began is None:
-            return
-        began, first = self._began
-        seconds = time.monotonic() - began
-        done = state.global_step - first
-        loop.log(
-            self._folder,
-            {
-                "step": state.global_step,
-                "loss": float(logs["loss"]),
-                "samples_per_s": round(done * self._batch_samples / seconds, 1),
-                "eta_s": round(seconds / done * (state.max_steps - state.global_step)),
-            },
-        )

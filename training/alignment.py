@@ -17,8 +17,9 @@ from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 from training import architecture, loop
 from training.data.world import splits
 from training.data.world.queries import make_queries
+from training.origin import Origin
 from training.recipe import RUNS, AlignmentRecipe
-from training.vision import patchify, picture_tokens
+from training.vision import patchify, picture_tokens, save
 
 # Pairs of rotated dimensions and their weights: a sum of cosines that is high for near words only.
 NEARNESS = ((2, 5.3), (3, 6.7), (4, 7.5))
@@ -95,14 +96,12 @@ def train(recipe: AlignmentRecipe) -> Path:
         return {"right_topic": _right_topic(space, held_out)}
 
     loop.run(
-        folder, space, recipe.optimiser, step_of, evaluate=evaluate,
+        folder, space, recipe.optimiser, step_of, origin=Origin.of(recipe), evaluate=evaluate,
         evaluate_steps=max(1, recipe.optimiser.steps // 3),
     )  # fmt: skip
     marked = processor.tokenizer.convert_tokens_to_ids(["<|query_end|>", "<|im_start|>"])
     _fill(model, space, recipe, marked)
-    model.save_pretrained(folder / "model")
-    processor.save_pretrained(folder / "model")
-    return folder / "model"
+    return save(model, processor, folder / "model")
 
 
 def _contrast(space: Space, lessons: list[Lesson], rng: random.Random) -> loop.StepResult:

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
-from training import generate, loop, scoring
+from training import generate, loop, processes, scoring
 from training.data import prompts
 from training.data.encode import IGNORED, Batch, Encoder, collate
 from training.data.prompts import Example, Exercise
 from training.data.world import splits
+from training.origin import Origin
 from training.recipe import RUNS, BaseRecipe
-from training.vision import GRID, MERGE, patchify, picture_tokens
+from training.vision import GRID, MERGE, patchify, picture_tokens, save
 
 BODY_SHARE = 0.2
 MATCH_WIDTH = 64
@@ -218,7 +219,7 @@ class Curriculum:
 
 def train(recipe: BaseRecipe) -> Path:
     """Trains and saves the base; returns its folder."""
-    loop.together(_train, recipe, recipe.processes)
+    processes.together(_train, recipe, recipe.processes)
     return RUNS / recipe.name / "model"
 
 
@@ -235,7 +236,7 @@ def _train(recipe: BaseRecipe) -> None:
     held_out = validation_examples(recipe.evaluate_queries)
 
     def step_of(step: int) -> loop.StepResult:
-        batch = curriculum.batch(step * loop.processes() + loop.rank())
+        batch = curriculum.batch(step * processes.count() + processes.rank())
         with torch.autocast("cpu", torch.bfloat16):
             answer, body, lines, match = learner(batch)
         loss = answer + recipe.text_weight * body + recipe.line_weight * lines
@@ -255,13 +256,12 @@ def _train(recipe: BaseRecipe) -> None:
         return scoring.fragment_scores(told, [example.answer for example in held_out])
 
     loop.run(
-        folder, learner, recipe.optimiser, step_of, evaluate=evaluate,
+        folder, learner, recipe.optimiser, step_of, origin=Origin.of(recipe), evaluate=evaluate,
         evaluate_steps=recipe.evaluate_steps,
     )  # fmt: skip
-    if loop.rank() == 0:
+    if processes.rank() == 0:
         torch.save(_heads(learner), folder / HEADS)
-        model.to(torch.bfloat16).save_pretrained(folder / "model")
-        processor.save_pretrained(folder / "model")
+        save(model.to(torch.bfloat16), processor, folder / "model")
 
 
 def _heads(learner: Learner) -> dict[str, Tensor]:

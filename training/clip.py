@@ -22,12 +22,13 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from training import loop
+from training import loop, whole
 from training.data import pairs
 from training.data.pairs import Pair
 from training.data.world import lexicon
 from training.data.world.lexicon import LANGUAGES
 from training.data.world.pictures import SIDE_PIXELS, PictureSpec, draw
+from training.origin import Origin
 from training.recipe import RUNS, ClipRecipe
 from training.vision import MEAN, STD, training_pairs
 
@@ -117,7 +118,7 @@ def train(recipe: ClipRecipe) -> Path:
         return loop.StepResult(total, len(specs), shown)
 
     loop.run(
-        folder, towers, recipe.optimiser, step_of,
+        folder, towers, recipe.optimiser, step_of, origin=Origin.of(recipe),
         evaluate=lambda: _evaluate(towers, tokenizer, recipe.context_tokens),
         evaluate_steps=max(1, recipe.optimiser.steps // 6),
     )  # fmt: skip
@@ -269,9 +270,10 @@ def _write_config(
 
 
 def _save(model: nn.Module, tokenizer: PreTrainedTokenizerFast, start: Path, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(start / CONFIG, folder / CONFIG)
-    tokenizer.save_pretrained(folder)
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    return folder
+    def write(into: Path) -> None:
+        shutil.copyfile(start / CONFIG, into / CONFIG)
+        tokenizer.save_pretrained(into)
+        weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+        save_file(weights, into / WEIGHTS, metadata={"format": "pt"})
+
+    return whole.write_folder(folder, write)

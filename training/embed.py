@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
-from training import loop
+from training import loop, whole
 from training.adapters import TARGETS
 from training.data import lamra, pairs
 from training.data.encode import Encoded, Encoder
@@ -24,6 +24,7 @@ from training.data.prompts import Example
 from training.data.world import facets
 from training.data.world.facets import Told
 from training.data.world.lexicon import LANGUAGES
+from training.origin import Origin
 from training.recipe import RUNS, EmbedRecipe
 from training.vision import GRID, MERGE, patchify, picture_tokens
 
@@ -153,11 +154,10 @@ def train(recipe: EmbedRecipe) -> Path:
         return scores
 
     loop.run(
-        folder, reader, recipe.optimiser, step_of, evaluate=evaluate,
+        folder, reader, recipe.optimiser, step_of, origin=Origin.of(recipe), evaluate=evaluate,
         evaluate_steps=recipe.evaluate_steps,
     )  # fmt: skip
-    reader.model.save_pretrained(folder / "model")
-    return folder / "model"
+    return whole.write_folder(folder / "model", reader.model.save_pretrained)
 
 
 def said_twice(rng: random.Random) -> Pair:

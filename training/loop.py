@@ -1,26 +1,22 @@
 """A training loop that can be killed at any moment and ends with the same weights."""
 
-import ctypes
-import json
-import os
-import signal
-import tempfile
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from signal import SIGTERM
 
+import numpy as np
 import torch
-import torch.distributed as dist
-from torch import Tensor, multiprocessing, nn
+from torch import Tensor, nn
 
+from training import checkpoint, processes
+from training.ending import Stopped, StopRequest
+from training.origin import Origin
+from training.progress import Progress
 from training.recipe import Optimiser
-
-CHECKPOINT = "checkpoint.pt"
-PR_SET_PDEATHSIG = 1  # of Linux's prctl
-
-Recipe = TypeVar("Recipe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +26,9 @@ class StepResult:
     loss: Tensor
     samples: int
     shown: dict[str, float] = field(default_factory=dict)
+
+
+Evaluate = Callable[[], dict[str, float]]
 
 
 def learning_rate_at(step: int, optimiser: Optimiser) -> float:
@@ -46,7 +45,8 @@ def run(
     settings: Optimiser,
     step_of: Callable[[int], StepResult],
     *,
-    evaluate: Callable[[], dict[str, float]] | None = None,
+    origin: Origin,
+    evaluate: Evaluate | None = None,
     evaluate_steps: int = 0,
     checkpoint_seconds: float = 120.0,
 ) -> None:
@@ -56,15 +56,118 @@ def run(
     the same weights, and the first one reports and saves.
 
     A step's data must depend on its number alone; then the step number is the data position, and
-    the optimiser's state is all else that a resume needs.
+    the optimiser's state is all else that a resume needs. The libraries' own random numbers are
+    seeded anew for every step, so dropout too depends on the step alone.
 
     Args:
         step_of: computes the loss of a step; must not touch gradients.
-        evaluate: returns held-out numbers; must leave the module in training mode.
+        evaluate: returns held-out numbers; the first of them is shown while the run goes on.
+
+    Raises:
+        Refused: the checkpoint is damaged, or another recipe's.
+        Stopped: a signal came; the step in hand was finished and saved.
     """
     folder.mkdir(parents=True, exist_ok=True)
     trained = [weight for weight in module.parameters() if weight.requires_grad]
-    optimiser = torch.optim.AdamW(
+    optimiser = _optimiser(trained, settings)
+    start = checkpoint.restore(folder, module, optimiser, origin, tells=processes.rank() == 0)
+    if start >= settings.steps:
+        return
+    with StopRequest() as stop, exact(), ExitStack() as stack:
+        report = None
+        if processes.rank() == 0:
+            progress = Progress(folder, start=start, steps=settings.steps)
+            stack.enter_context(progress)
+            report = _Report(
+                progress, lambda done: checkpoint.save(folder, module, optimiser, done, origin),
+                settings.steps, checkpoint_seconds,
+            )  # fmt: skip
+        for step in range(start, settings.steps):
+            rate = learning_rate_at(step, settings)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            reseed(origin.seed, step)
+            result = step_of(step)
+            optimiser.zero_grad(set_to_none=True)
+            result.loss.backward()
+            ends = processes.average(trained, asked_to_stop=stop.asked)
+            nn.utils.clip_grad_norm_(trained, 1.0)
+            optimiser.step()
+            if report:
+                found = None
+                report.step(step + 1, result, rate)
+                if evaluate and (step + 1) % evaluate_steps == 0:
+                    found = _evaluated(module, evaluate)
+                report.after(step + 1, found, ends=ends)
+            if ends:
+                processes.wait_for_all()
+                raise Stopped(stop.number or SIGTERM, stopped_after(step + 1, settings.steps))
+        if stop.number is not None:  # it came when the last step was done
+            raise Stopped(stop.number, stopped_after(settings.steps, settings.steps))
+
+
+def stopped_after(done: int, steps: int) -> str:
+    return f"stopped after step {done} of {steps}, which is saved; the same command goes on"
+
+
+@dataclass(slots=True)
+class _Report:
+    """What the first process does beside training: it tells, saves and draws.
+
+    Attributes:
+        save: writes the checkpoint of a step.
+    """
+
+    progress: Progress
+    save: Callable[[int], None]
+    steps: int
+    checkpoint_seconds: float
+    saved_at: float = field(default_factory=time.monotonic)
+
+    def step(self, done: int, result: StepResult, rate: float) -> None:
+        samples = result.samples * processes.count()
+        self.progress.step(done, result.loss.item(), samples, result.shown, rate)
+
+    def after(self, done: int, validation: dict[str, float] | None, *, ends: bool) -> None:
+        if validation is not None:
+            self.progress.validation(done, validation)
+        ends = ends or done == self.steps
+        if ends or time.monotonic() - self.saved_at > self.checkpoint_seconds:
+            self.progress.keep()
+            self.save(done)
+            self.saved_at = time.monotonic()
+        if ends or validation is not None:
+            self.progress.draw()
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """The same sums in the same order every time.
+
+    Where several threads add into one place, as in the gradient of an indexed tensor, torch is
+    faster without an order.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    fills = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, changes nothing
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = fills
+
+
+def reseed(seed: int, step: int) -> None:
+    """Makes what the libraries draw in a step depend on its number alone."""
+    number = random.Random(f"{seed}/{step}/{processes.rank()}").getrandbits(63)
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    torch.manual_seed(number)
+
+
+def _optimiser(trained: list[nn.Parameter], settings: Optimiser) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
         [
             {"params": [w for w in trained if w.ndim >= 2], "weight_decay": settings.weight_decay},
             {"params": [w for w in trained if w.ndim < 2], "weight_decay": 0.0},
@@ -73,116 +176,12 @@ def run(
         betas=(0.9, 0.98),
         fused=True,
     )
-    start = _restore(folder, module, optimiser)
-    reports = rank() == 0
-    saved = shown = began = time.monotonic()
-    samples = 0
-    for step in range(start, settings.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate_at(step, settings)
-        result = step_of(step)
-        optimiser.zero_grad(set_to_none=True)
-        result.loss.backward()
-        _average(trained)
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-        samples += result.samples * processes()
-        now = time.monotonic()
-        if reports and (now - shown > 10 or step + 1 == settings.steps):
-            shown = now
-            _show(folder, step + 1, settings.steps, step + 1 - start, samples, now - began, result)
-        if reports and evaluate and (step + 1) % evaluate_steps == 0:
-            log(folder, {"step": step + 1, "validation": evaluate()})
-        if reports and (now - saved > checkpoint_seconds or step + 1 == settings.steps):
-            _save(folder, module, optimiser, step + 1)
-            saved = time.monotonic()
 
 
-def together(train: Callable[[Recipe], None], recipe: Recipe, processes: int) -> None:
-    """Trains in several processes that average their gradients once a step.
-
-    One thread a process: where other work shares the cores, processes that meet once a step lose
-    far less than threads that meet in every operation.
-    """
-    if processes == 1:
-        train(recipe)
-        return
-    with tempfile.TemporaryDirectory() as meeting:
-        arguments = (train, recipe, processes, f"file://{meeting}/store")
-        multiprocessing.spawn(_worker, arguments, nprocs=processes)
-
-
-def _worker(
-    number: int, train: Callable[[Recipe], None], recipe: Recipe, processes: int, store: str
-) -> None:
-    # A worker must not outlive a killed parent: two runs would write one checkpoint.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    cores = os.cpu_count() or 1
-    torch.set_num_threads(max(1, cores // processes))
-    dist.init_process_group("gloo", init_method=store, rank=number, world_size=processes)
-    train(recipe)
-    dist.destroy_process_group()
-
-
-def rank() -> int:
-    """This process's number among those that train together."""
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def processes() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def _average(trained: list[nn.Parameter]) -> None:
-    """Gives every process the mean gradient, in one exchange."""
-    if processes() == 1:
-        return
-    taught = [weight for weight in trained if weight.requires_grad]
-    gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in taught]
-    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-    dist.all_reduce(flat)
-    flat /= processes()
-    pieces = flat.split([weight.numel() for weight in taught])
-    for weight, piece in zip(taught, pieces, strict=True):
-        weight.grad = piece.view_as(weight)
-
-
-def _show(
-    folder: Path, step: int, steps: int, done: int, samples: int, seconds: float, result: StepResult
-) -> None:
-    log(
-        folder,
-        {
-            "step": step,
-            "loss": round(result.loss.item(), 4),
-            **{name: round(value, 4) for name, value in result.shown.items()},
-            "samples_per_s": round(samples / seconds, 1),
-            "eta_s": round(seconds / done * (steps - step)),
-        },
-    )
-
-
-def log(folder: Path, record: dict[str, object]) -> None:
-    """Prints a line of progress and appends it to the run's `progress.jsonl`."""
-    line = json.dumps(record)
-    print(line, flush=True)
-    with (folder / "progress.jsonl").open("a", encoding="utf-8") as progress:
-        progress.write(line + "\n")
-
-
-def _save(folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
-    """Replaces the checkpoint in one move, so a kill leaves the old one or the new one."""
-    state = {"module": module.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
-    fresh = folder / f"{CHECKPOINT}.new"
-    torch.save(state, fresh)
-    os.replace(fresh, folder / CHECKPOINT)
-
-
-def _restore(folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-    path = folder / CHECKPOINT
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    module.load_state_dict(state["module"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
+def _evaluated(module: nn.Module, evaluate: Evaluate) -> dict[str, float]:
+    """Every part goes on in the mode it was in: a resumed run has not evaluated."""
+    modes = [(part, part.training) for part in module.modules()]
+    found = evaluate()
+    for part, training in modes:
+        part.training = training
+    return found

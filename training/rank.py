@@ -15,11 +15,12 @@ from typing import Literal
 import torch
 from transformers import AutoProcessor
 
-from training import loop
+from training import checkpoint, loop, processes, whole
 from training.data import judgements, lamra
 from training.embed import fresh_reader
 from training.judge import Judge
 from training.judging import Batch, judge_step, listwise, match_step, read_step
+from training.origin import Origin
 from training.recipe import RUNS, RankRecipe
 from training.taught import READS, TaughtJudge, Values
 
@@ -29,7 +30,7 @@ Stage = Literal["read", "compare", "match", "judge"]
 
 def train(recipe: RankRecipe) -> Path:
     """Trains and saves an adapter; returns its folder."""
-    loop.together(_train, recipe, recipe.processes)
+    processes.together(_train, recipe, recipe.processes)
     return RUNS / recipe.name / "model"
 
 
@@ -45,6 +46,14 @@ def _train(recipe: RankRecipe) -> None:
     stages: dict[Stage, tuple[int, int]] = {
         "read": reading, "compare": reading, "match": (READS, READS), "judge": above
     }  # fmt: skip
+    order = list(stages)
+    # More steps of a stage leave those before it as they are, and not those after it.
+    origins = {
+        stage: Origin.of(recipe, frozenset(f"{later}.steps" for later in order[place:]))
+        for place, stage in enumerate(order)
+    }
+    for stage, origin in origins.items():
+        checkpoint.require_same(folder / stage, origin)
     for stage, (lowest, highest) in stages.items():
         judge.teach(lowest, highest)
         if stage == "match":
@@ -55,15 +64,16 @@ def _train(recipe: RankRecipe) -> None:
 
         loop.run(
             folder / stage, judge, getattr(recipe, stage), step_of,
+            origin=origins[stage],
             evaluate=(lambda: validate(judge)) if stage == "judge" else None,
             evaluate_steps=recipe.evaluate_steps,
         )  # fmt: skip
-    if loop.rank() == 0:
-        judge.model.save_pretrained(folder / "model")
+    if processes.rank() == 0:
+        whole.write_folder(folder / "model", judge.model.save_pretrained)
 
 
 def _seed(recipe: RankRecipe, stage: Stage, step: int) -> str:
-    return f"rank/{recipe.seed}/{stage}/{step}/{loop.rank()}"
+    return f"rank/{recipe.seed}/{stage}/{step}/{processes.rank()}"
 
 
 def _step(

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 from transformers.processing_utils import ProcessorMixin
 
-from training import architecture, loop
+from training import architecture, loop, whole
 from training.data.world import lexicon
 from training.data.world.facts import held_out
 from training.data.world.pictures import SIDE_PIXELS, PictureSpec, draw
+from training.origin import Origin
 from training.recipe import RUNS, VisionRecipe
 
 PATCH, MERGE = 14, 2
@@ -104,11 +105,11 @@ def train(recipe: VisionRecipe) -> Path:
         return _evaluate(sight, items, colours)
 
     loop.run(
-        folder, sight, recipe.optimiser, step_of, evaluate=evaluate,
+        folder, sight, recipe.optimiser, step_of, origin=Origin.of(recipe), evaluate=evaluate,
         evaluate_steps=max(1, recipe.optimiser.steps // 6),
     )  # fmt: skip
     _scale_merger(sight, recipe.feature_rms)
-    return _save(model, processor, folder / "model")
+    return save(model, processor, folder / "model")
 
 
 def _greyed(patches: Tensor, count: int) -> Tensor:
@@ -167,7 +168,11 @@ def _scale_merger(sight: Sight, rms: float) -> None:
     last.bias.mul_(factor)
 
 
-def _save(model: Qwen2VLForConditionalGeneration, processor: ProcessorMixin, folder: Path) -> Path:
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+def save(model: Qwen2VLForConditionalGeneration, processor: ProcessorMixin, folder: Path) -> Path:
+    """Writes what the next run begins with."""
+
+    def write(into: Path) -> None:
+        model.save_pretrained(into)
+        processor.save_pretrained(into)
+
+    return whole.write_folder(folder, write)
