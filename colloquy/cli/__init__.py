@@ -211,6 +211,10 @@ def _add_passed_on(commands: "_Commands[argparse.ArgumentParser]") -> None:
     evaluate.set_defaults(module="passed_on", function="evaluate", passes_on=True)
     train = commands.add_parser("train", help="run a training recipe", add_help=False)
     train.set_defaults(module="passed_on", function="train", passes_on=True)
+    data = commands.add_parser("data", help="training files: check them")
+    verbs = data.add_subparsers(dest="verb", required=True, metavar="VERB")
+    check = verbs.add_parser("check", help="what is wrong in one, line by line", add_help=False)
+    check.set_defaults(module="passed_on", function="check_data", passes_on=True)
 
 
 def _command(

@@ -8,7 +8,7 @@ from colloquy.cli import main
 
 COMMANDS = (
     *("up", "down", "status", "logs", "demo", "doctor", "keys", "search", "split", "index"),
-    *("collections", "jobs", "erase", "reindex", "backup", "restore", "eval", "train"),
+    *("collections", "jobs", "erase", "reindex", "backup", "restore", "eval", "train", "data"),
 )
 
 

@@ -1,0 +1,3 @@
+from training.data.check.command import main
+
+raise SystemExit(main())
