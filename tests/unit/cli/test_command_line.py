@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,27 @@ def test_a_profile_file_that_is_not_there_is_named(
     missing = tmp_path / "mine.yaml"
     assert main(["doctor", "--profile", str(missing)]) == 1
     assert str(missing) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["train", "nonesuch"], 2, "colloquy train: nonesuch: there is no such file and no recipe"),
+        (["data", "check", "nonesuch"], 2, "colloquy data check: nonesuch: No such file"),
+        (["data", "check", "--limit", "x", "a"], 2, "usage: colloquy data check"),
+        (["data"], 2, "usage: colloquy data"),
+    ],
+)
+def test_training_is_called_from_any_folder(
+    words: list[str], status: int, said: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "colloquy.cli", *words],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert done.stderr.startswith(said)
