@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
+from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
 from training.ending import NOTHING_NEW, Refused, Stopped, StopRequest
 
@@ -44,7 +45,7 @@ def together(
         # Ctrl-C reaches every process of a terminal; this one passes it on when they can take it.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            started = multiprocessing.start_processes(
+            started = start_processes(
                 _worker,
                 (train, recipe, number, meeting),
                 nprocs=number,
@@ -55,7 +56,7 @@ def together(
             signal.signal(signal.SIGINT, before)
         try:
             _wait(started, stop)
-        except multiprocessing.ProcessExitedException as ended:
+        except ProcessExitedException as ended:
             said = Path(meeting, "said")
             text = said.read_text(encoding="utf-8") if said.exists() else NOTHING_NEW
             if stop.number is not None:

@@ -74,4 +74,4 @@ def _check_side(
     if text[1] and IMAGE in text[1]:
         report.problem("placeholder", text[0], f"holds {IMAGE}; the format has no places for it")
     if image[1] and image[1].strip():
-        report.image(*image)
+        report.image(image[0], image[1])
