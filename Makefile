@@ -65,7 +65,7 @@ load: setup       ## a load test with thresholds, on the stack that is up (SCENA
 	$(bin)/python -m loadtests --scenario $(SCENARIO)
 
 chaos: setup      ## kill what can be killed, and watch it come back
-	$(bin)/python -m pytest tests/e2e/test_chaos.py tests/e2e/test_ingestion_chaos.py --ingest 5000 --kills 20 --timeout 3600
+	$(bin)/python -m pytest tests/e2e/test_chaos.py tests/e2e/test_ingestion_chaos.py --ingest 5000 --kills 20 --whole --timeout 3600
 
 train-starter: setup ## train the starter checkpoints from nothing
 	$(bin)/python -m training.starter

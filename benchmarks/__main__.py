@@ -19,6 +19,7 @@ from benchmarks import (
     embedding,
     footprint,
     overhead,
+    plots,
     prefix_cache,
     rerank,
     tables,
@@ -81,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(text + "\n", encoding="utf-8")
     tables.rewrite()
-    print(f"{RESULT} and {tables.PAGE} are written")
+    plots.main()
+    print(f"{RESULT}, {tables.PAGE} and its pictures are written")
     return 0
 
 

@@ -12,6 +12,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--ingest", default="200", help="dialogues of the ingestion that is killed")
     parser.addoption("--kills", default="3", help="kills while it runs")
     parser.addoption(
+        "--whole", action="store_true", help="on a stack with all that its profile has"
+    )
+    parser.addoption(
         "--engine-dtype",
         default="bfloat16",
         choices=("bfloat16", "float32"),

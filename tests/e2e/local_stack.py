@@ -90,9 +90,16 @@ class LocalStack:
         )
 
 
-def write_profile(folder: Path, name: str = "starter") -> Path:
-    """A copy of a profile of the repository whose state and port are its own."""
+def write_profile(folder: Path, name: str = "starter", *, whole: bool = True) -> Path:
+    """A copy of a profile of the repository whose state and port are its own.
+
+    Args:
+        whole: if not, one engine alone runs, and finds by CLIP and words.
+    """
     content = yaml.safe_load((ROOT / "profiles" / f"{name}.yaml").read_text(encoding="utf-8"))
+    if not whole:
+        del content["reranker"], content["engines"]["embedder"], content["spaces"]["lamra"]
+        content["tasks"] = {"fragment": content["tasks"]["fragment"]}
     content |= {"root": str(ROOT), "state": str(folder / "var")}
     # Tests ask as fast as they can, all from one place.
     quota = {"requests_per_s": 10_000.0, "burst": 10_000}

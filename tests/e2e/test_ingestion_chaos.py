@@ -1,6 +1,7 @@
 """Kills indexer, retriever and everything while dialogues come in, and counts what is there after.
 
-A short run by default; `make chaos` asks for 5,000 dialogues and 20 kills.
+A short run on a part of the profile by default; `make chaos` asks for 5,000 dialogues, 20 kills
+and the whole of it.
 """
 
 import asyncio
@@ -26,9 +27,12 @@ EVERYTHING_EVERY = 5
 
 
 @pytest.fixture
-def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def own_stack(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[LocalStack]:
     """Another than the session's: it is killed as a whole, and its files are read."""
-    stack = LocalStack(write_profile(tmp_path_factory.mktemp("ingestion")))
+    folder = tmp_path_factory.mktemp("ingestion")
+    stack = LocalStack(write_profile(folder, whole=pytestconfig.getoption("--whole")))
     try:
         up = stack.run("up")
         assert up.returncode == 0, up.stdout + up.stderr
