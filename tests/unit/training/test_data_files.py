@@ -61,10 +61,14 @@ def test_a_hostile_file_is_told_in_lines(content: bytes, said: str, tmp_path: Pa
     assert all("\n" not in line and "\x1b" not in line for line in found)
 
 
-def test_a_byte_order_mark_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_told_and_the_rest_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "data.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + RECORD.encode())
     assert problems(path) == [":1: begins with a byte order mark, which JSON does not allow"]
+    assert main([str(path), "--no-images"]) == 1
+    assert "not checked; 1 problem (1 text)\n" in capsys.readouterr().out
 
 
 def test_crlf_and_empty_lines_are_no_problem(
@@ -203,3 +207,26 @@ def test_what_is_no_file_is_a_wrong_call(
 def test_a_device_is_not_read(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["/dev/zero", "--no-images"]) == 2
     assert "is not a regular file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["x", "-1", "1" * 5_000])
+def test_a_limit_is_a_number(limit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["data.json", "--limit", limit])
+    assert "--limit: must be a number, 0 or more" in capsys.readouterr().err
+
+
+def test_a_byte_is_counted_in_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    path.write_bytes(b'[{"id": "1",\n "x": "\xff"}]')
+    assert problems(path) == [":2: record 1: byte 8 is not UTF-8"]
+
+
+def test_addresses_are_counted_apart_from_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps(RIGHT["imageref"]) + "\n")
+    assert main([str(path), "--no-images"]) == 0
+    told = capsys.readouterr().out
+    assert "; 1 image not checked; 1 image at an address not fetched; no problem" in told

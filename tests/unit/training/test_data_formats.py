@@ -106,6 +106,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("llava", {"conversations.0.from": "gpt"}, "conversations.0.from: is gpt, where human must"),
     ("llava", {"conversations.3": ...}, "conversations.2.from: no answer of gpt follows"),
     ("llava", {"id": ...}, "id: is required"),
+    ("llava", {"conversations": [None, 1]}, "conversations.0: must be an object"),
     ("wechat", {"gt_turns": [[0], [1]]}, "gt_turns.1: names utterance 1, which the dialogue does"),
     ("wechat", {"gt_turns": [[0]]}, "gt_turns: has 1 lists for 2 queries"),
     (

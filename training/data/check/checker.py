@@ -23,14 +23,14 @@ class Counts:
     """What a file holds.
 
     Attributes:
-        unchecked: images that are addresses, not files.
-        wrong: records with a problem. problems: by kind.
+        images: files of images. addresses: images that are no files.
+        wrong: records with a problem. problems: by kind, those of the file itself too.
     """
 
     records: int = 0
     what: Counter[str] = field(default_factory=Counter)
     images: int = 0
-    unchecked: int = 0
+    addresses: int = 0
     wrong: int = 0
     problems: Counter[str] = field(default_factory=Counter)
     has_carriage_returns: bool = False
@@ -59,8 +59,11 @@ class Checker:
         """
         with Seen() as seen:
             for one in records(self._path):
-                found = [one] if isinstance(one, Problem) else list(self._of_record(one, seen))
-                self.counts.wrong += bool(found)
+                if isinstance(one, Problem):
+                    found = [one]
+                else:
+                    found = list(self._of_record(one, seen))
+                    self.counts.wrong += bool(found)
                 self.counts.problems.update(problem.kind for problem in found)
                 yield from found
         if not self.counts.records and not self.counts.problems:
@@ -108,8 +111,9 @@ class Checker:
 
     def _of_images(self, report: Report) -> Iterator[Finding]:
         for at, path in report.images:
-            self.counts.images += 1
             if path.startswith(_ADDRESS):
-                self.counts.unchecked += 1
-            elif self._pictures and (why := self._pictures.why_not(path)) is not None:
+                self.counts.addresses += 1
+                continue
+            self.counts.images += 1
+            if self._pictures and (why := self._pictures.why_not(path)) is not None:
                 yield Finding("image", at, f"{printable(path)}: {why}")

@@ -65,7 +65,7 @@ def _check(args: argparse.Namespace) -> int:
             count += 1
             if count <= args.limit:
                 print(problem.shown(str(args.file)))
-    print(_summary(checker, args.file, count, args.limit, checked=pictures is not None))
+    print(_summary(checker, args.file, count, args.limit, checked=pictures is not None), flush=True)
     return 1 if count else 0
 
 
@@ -74,16 +74,16 @@ def _summary(checker: Checker, file: Path, count: int, limit: int, *, checked: b
     what = ", ".join(f"{number:,} {name}" for name, number in sorted(counts.what.items()))
     parts = [f"{_plural(counts.records, 'record')}{f' ({what})' if what else ''}"]
     if counts.images:
-        left = f", {counts.unchecked:,} addresses not" if counts.unchecked else ""
-        parts.append(f"{_plural(counts.images, 'image')} {'' if checked else 'not '}checked{left}")
+        parts.append(f"{_plural(counts.images, 'image')} {'' if checked else 'not '}checked")
+    if counts.addresses:
+        parts.append(f"{_plural(counts.addresses, 'image')} at an address not fetched")
     if counts.has_carriage_returns:
         parts.append("lines end in CRLF, which JSON allows")
     if count:
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in counts.problems.most_common())
         shown = f", the first {limit:,} shown" if count > limit else ""
-        parts.append(
-            f"{_plural(count, 'problem')} in {_plural(counts.wrong, 'record')} ({kinds}){shown}"
-        )
+        where = f" in {_plural(counts.wrong, 'record')}" if counts.wrong else ""
+        parts.append(f"{_plural(count, 'problem')}{where} ({kinds}){shown}")
     else:
         parts.append("no problem")
     return (
@@ -96,7 +96,6 @@ def _plural(number: int, word: str) -> str:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return number
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError("must be a number, 0 or more")
+    return int(text)

@@ -50,7 +50,8 @@ def style_of(record: Mapping[str, Any]) -> Style:
     if "images" in record or "labels" in record:
         return "surf"
     turns = record.get("conversations")
-    asked = turns[0].get("value") if isinstance(turns, list) and turns else None
+    first = turns[0] if isinstance(turns, list) and turns else None
+    asked = first.get("value") if isinstance(first, dict) else None
     is_marked = isinstance(asked, str) and _MARKED.search(asked) is not None
     return "imageref" if is_marked else "plain"
 

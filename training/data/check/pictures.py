@@ -32,7 +32,6 @@ class Pictures:
         self._runner = asyncio.Runner()
         self._pool = DecodePool(_DECODER, eager=False)
         self._known: OrderedDict[str, str | None] = OrderedDict()
-        self.count = 0
 
     def __enter__(self) -> Self:
         self._runner.run(self._pool.__aenter__())
@@ -49,7 +48,6 @@ class Pictures:
 
     def why_not(self, path: str) -> str | None:
         """What is wrong with the picture at a path, or None; the same path is decoded once."""
-        self.count += 1
         if path in self._known:
             self._known.move_to_end(path)
             return self._known[path]

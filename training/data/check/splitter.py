@@ -80,10 +80,10 @@ class Splitter:
         if not self._ended:
             text = bytes(self._item)
             line = self._item_line + _leading_lines(text)
-            if text.strip():
-                yield Raw(line, self._number + 1, text.strip())
             cut = "the file ends inside it: it is cut off, or a bracket or a quote is missing"
             yield Problem("JSON", line, cut, number=self._number + 1)
+            if text.strip():
+                yield Raw(line, self._number + 1, text.strip())
 
     def _keep(self, piece: bytes) -> None:
         if len(self._item) + len(piece) > self._most_bytes and not self._too_large:

@@ -56,7 +56,8 @@ def decode(text: bytes) -> Any:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:
         line = text[: error.start].count(b"\n")
-        raise NotJson(f"byte {error.start + 1} is not UTF-8", line) from None
+        byte = error.start - text.rfind(b"\n", 0, error.start)
+        raise NotJson(f"byte {byte} is not UTF-8", line) from None
     try:
         return _DECODER.decode(decoded)
     except json.JSONDecodeError as error:
@@ -68,26 +69,38 @@ def decode(text: bytes) -> Any:
 
 def findings(value: Any) -> Iterator[Finding]:
     """What no training file should hold, wherever it stands in a record."""
-    rest: list[tuple[Path, Any]] = [((), value)]
-    while rest:
-        path, one = rest.pop()
-        if len(path) > MAX_DEPTH:
-            yield Finding("JSON", dotted(path[:4]), f"is nested deeper than {MAX_DEPTH} levels")
-            return
-        if isinstance(one, str):
-            yield from _of_text(one, path)
-        elif isinstance(one, HugeNumber):
-            yield Finding("JSON", dotted(path), "has more digits than a number here needs")
-        elif isinstance(one, float) and not math.isfinite(one):
-            yield Finding("JSON", dotted(path), "is not a finite number; JSON has no such thing")
-        elif isinstance(one, list):
-            rest += [((*path, n), inner) for n, inner in reversed(list(enumerate(one)))]
-        elif isinstance(one, dict):
-            for key in one:
-                yield from _of_text(key, (*path, key))
-            for key in getattr(one, "repeated", ()):
-                yield Finding("JSON", dotted((*path, key)), "stands twice; the last one counts")
-            rest += [((*path, key), inner) for key, inner in reversed(list(one.items()))]
+    levels: list[Iterator[tuple[Path, Any]]] = [iter([((), value)])]
+    while levels:
+        for path, one in levels[-1]:
+            if len(path) > MAX_DEPTH:
+                yield Finding("JSON", dotted(path[:4]), f"is nested deeper than {MAX_DEPTH} levels")
+                return
+            yield from _of_one(one, path)
+            if isinstance(one, list | dict):
+                levels.append(_inside(one, path))
+                break
+        else:
+            levels.pop()
+
+
+def _of_one(one: Any, path: Path) -> Iterator[Finding]:
+    if isinstance(one, str):
+        yield from _of_text(one, path)
+    elif isinstance(one, HugeNumber):
+        yield Finding("JSON", dotted(path), "has more digits than a number here needs")
+    elif isinstance(one, float) and not math.isfinite(one):
+        yield Finding("JSON", dotted(path), "is not a finite number; JSON has no such thing")
+    elif isinstance(one, dict):
+        for key in one:
+            yield from _of_text(key, (*path, key))
+        for key in getattr(one, "repeated", ()):
+            yield Finding("JSON", dotted((*path, key)), "stands twice; the last one counts")
+
+
+def _inside(one: list[Any] | dict[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
+    """Made one by one: a record can hold millions."""
+    for step, inner in one.items() if isinstance(one, dict) else enumerate(one):
+        yield (*path, step), inner
 
 
 def dotted(path: Path) -> str:
