@@ -2,11 +2,14 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 RUNS = Path("training/runs")
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Count = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
 
 
 class Section(BaseModel):
@@ -19,7 +22,7 @@ class Run(Section):
     # Fields that name an earlier run, whose `model` folder this one begins with.
     EARLIER: ClassVar[tuple[str, ...]] = ()
 
-    name: str
+    name: RunName
 
     def earlier(self) -> dict[str, Path]:
         """For each field that names an earlier run the folder that it left."""
@@ -27,32 +30,32 @@ class Run(Section):
 
 
 class Architecture(Section):
-    width: int = 192
-    mlp_width: int = 512
-    layers: int = 6
-    heads: int = 6
-    key_value_heads: int = 6
-    vision_width: int = 128
-    vision_layers: int = 3
-    vision_heads: int = 4
-    max_tokens: int = 8192
+    width: Count = 192
+    mlp_width: Count = 512
+    layers: Count = 6
+    heads: Count = 6
+    key_value_heads: Count = 6
+    vision_width: Count = 128
+    vision_layers: Count = 3
+    vision_heads: Count = 4
+    max_tokens: Count = 8192
     embedding_std: float = 0.05
     rope_theta: float = 1e4
 
 
 class Optimiser(Section):
-    learning_rate: float = Field(gt=0, description="Peak, after warm-up.")
-    warmup_steps: int = Field(ge=0)
-    steps: int = Field(gt=0)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False, description="Peak, after warm-up.")
+    warmup_steps: NotNegative
+    steps: Count
     weight_decay: float = Field(default=0.05, ge=0)
     final_share: float = Field(default=0.05, description="Of the peak, at the last step.")
 
 
 class TokenizerRecipe(Run):
     kind: Literal["tokenizer"]
-    vocabulary: int
-    dialogues: int
-    max_tokens: int = 8192
+    vocabulary: Count
+    dialogues: Count
+    max_tokens: Count = 8192
 
 
 class VisionRecipe(Run):
@@ -61,11 +64,11 @@ class VisionRecipe(Run):
     EARLIER = ("tokenizer",)
 
     kind: Literal["vision"]
-    tokenizer: str = Field(description="Name of the tokenizer's run.")
+    tokenizer: RunName = Field(description="Name of the tokenizer's run.")
     seed: int = 0
     architecture: Architecture = Architecture()
     optimiser: Optimiser
-    batch_pictures: int
+    batch_pictures: Count
     feature_rms: float = Field(default=0.3, description="Size of a picture token's vector.")
 
 
@@ -75,14 +78,16 @@ class AlignmentRecipe(Run):
     EARLIER = ("tokenizer", "vision")
 
     kind: Literal["alignment"]
-    tokenizer: str
-    vision: str
+    tokenizer: RunName
+    vision: RunName
     seed: int = 0
     architecture: Architecture = Architecture()
     optimiser: Optimiser
-    dialogues: int = Field(description="Of the training split, from the first.")
-    batch_dialogues: int = 32
-    dimensions: int = Field(default=20, description="Even; less than the slow rotations of a head.")
+    dialogues: Count = Field(description="Of the training split, from the first.")
+    batch_dialogues: Count = 32
+    dimensions: Count = Field(
+        default=20, description="Even; less than the slow rotations of a head."
+    )
     vector_length: float = Field(default=3.0, description="Of a telling word.")
     nearby_gain: float = 0.5
     comparing_gain: float = 1.5
@@ -95,27 +100,31 @@ class BaseRecipe(Run):
     EARLIER = ("tokenizer", "start")
 
     kind: Literal["base"]
-    tokenizer: str
-    start: str = Field(description="Name of the run it goes on from: vision, or another base.")
+    tokenizer: RunName
+    start: RunName = Field(description="Name of the run it goes on from: vision, or another base.")
     seed: int = 0
     optimiser: Optimiser
-    processes: int = Field(default=1, description="Each computes batches of its own.")
-    batch_tokens: int = Field(description="Padded tokens a step and process.")
-    easy_steps: int = Field(default=0, description="First steps, on the simplest exercises.")
-    brief_steps: int = Field(default=0, description="First steps, on telling lines alone.")
-    brief_batch_tokens: int = Field(default=1600, description="As batch_tokens, in those steps.")
-    short_steps: int = Field(description="First steps, on short dialogues.")
+    processes: Count = Field(default=1, description="Each computes batches of its own.")
+    batch_tokens: Count = Field(description="Padded tokens a step and process.")
+    easy_steps: NotNegative = Field(
+        default=0, description="First steps, on the simplest exercises."
+    )
+    brief_steps: NotNegative = Field(default=0, description="First steps, on telling lines alone.")
+    brief_batch_tokens: Count = Field(default=1600, description="As batch_tokens, in those steps.")
+    short_steps: NotNegative = Field(description="First steps, on short dialogues.")
     mixture: Literal["find", "point"] = Field(
         default="find", description="Of exercises, after the easy steps."
     )
     text_weight: float = Field(default=0.3, description="Of predicting the dialogue's words.")
     line_weight: float = Field(default=1.0, description="Of the throw-away head on each line.")
-    line_layer: int = Field(default=4, description="The head reads the output of this layer.")
+    line_layer: Count = Field(default=4, description="The head reads the output of this layer.")
     match_weight: float = Field(default=1.0, description="Of the throw-away pair of heads.")
-    match_layer: int = 3
-    fixed_dimensions: int = Field(default=0, description="Of the embedding, kept as aligned.")
-    evaluate_steps: int = 300
-    evaluate_queries: int = 60
+    match_layer: Count = 3
+    fixed_dimensions: NotNegative = Field(
+        default=0, description="Of the embedding, kept as aligned."
+    )
+    evaluate_steps: Count = 300
+    evaluate_queries: Count = 60
 
 
 class AdapterRecipe(Run):
@@ -125,18 +134,22 @@ class AdapterRecipe(Run):
 
     kind: Literal["adapter"]
     task: Literal["fragment", "split"]
-    base: str = Field(description="Name of the base run.")
+    base: RunName = Field(description="Name of the base run.")
     seed: int = 0
-    rank: int = 32
-    alpha: int = 64
+    rank: Count = 32
+    alpha: Count = 64
     optimiser: Optimiser
-    batch_samples: int
-    samples: int = Field(description="Prompts, taken from the training split in order.")
-    save_steps: int = Field(default=50, gt=0)
-    evaluate_steps: int = Field(default=100, gt=0)
-    evaluate_prompts: int = Field(
-        default=24, ge=0, description="Of the validation split; 0 for none."
-    )
+    batch_samples: Count
+    samples: Count = Field(description="Prompts, taken from the training split in order.")
+    save_steps: Count = 50
+    evaluate_steps: Count = 100
+    evaluate_prompts: NotNegative = Field(default=24, description="Of the validation split.")
+
+    @model_validator(mode="after")
+    def _fills_a_batch(self) -> Self:
+        if self.samples < self.batch_samples:
+            raise ValueError("samples are fewer than batch_samples")
+        return self
 
 
 class ClipRecipe(Run):
@@ -145,18 +158,20 @@ class ClipRecipe(Run):
     EARLIER = ("tokenizer", "words")
 
     kind: Literal["clip"]
-    tokenizer: str
-    words: str = Field(description="Name of the alignment run whose word vectors it starts from.")
+    tokenizer: RunName
+    words: RunName = Field(
+        description="Name of the alignment run whose word vectors it starts from."
+    )
     seed: int = 0
-    width: int = 128
-    layers: int = Field(default=3, description="Of the text tower.")
-    vision_layers: int = 4
-    heads: int = 4
-    context_tokens: int = 96
+    width: Count = 128
+    layers: Count = Field(default=3, description="Of the text tower.")
+    vision_layers: Count = 4
+    heads: Count = 4
+    context_tokens: Count = 96
     optimiser: Optimiser
-    batch_pictures: int
-    batch_fragments: int
-    fragment_every: int = Field(default=2, description="Steps between batches of texts alone.")
+    batch_pictures: Count
+    batch_fragments: Count
+    fragment_every: Count = Field(default=2, description="Steps between batches of texts alone.")
 
 
 class EmbedRecipe(Run):
@@ -165,15 +180,15 @@ class EmbedRecipe(Run):
     EARLIER = ("base",)
 
     kind: Literal["embed"]
-    base: str
+    base: RunName
     seed: int = 0
-    rank: int = 32
-    alpha: int = 64
+    rank: Count = 32
+    alpha: Count = 64
     optimiser: Optimiser
-    text_steps: int = Field(description="First steps, on texts alone.")
-    batch_pairs: int
+    text_steps: NotNegative = Field(description="First steps, on texts alone.")
+    batch_pairs: Count
     temperature: float = 0.05
-    evaluate_steps: int = 100
+    evaluate_steps: Count = 100
 
 
 class RankRecipe(Run):
@@ -182,23 +197,25 @@ class RankRecipe(Run):
     EARLIER = ("base",)
 
     kind: Literal["rank"]
-    base: str
+    base: RunName
     seed: int = 0
-    rank: int = 32
-    alpha: int = 64
+    rank: Count = 32
+    alpha: Count = 64
     read: Optimiser = Field(description="The two lowest layers.")
     compare: Optimiser = Field(description="Them again, with what the layer above will compare.")
     match: Optimiser = Field(description="The layer above them.")
     judge: Optimiser = Field(description="The highest layers.")
-    processes: int = Field(default=1, description="Each judges candidates of its own.")
-    batch_samples: int = Field(description="Queries of a step and process.")
-    read_samples: int = Field(description="Of a step of `read` and `compare`, with candidates.")
-    read_queries: int = Field(default=0, description="That such a step sees by themselves.")
-    wrong: int = Field(default=4, description="Wrong candidates of each query.")
-    batch_lists: int = Field(description="Of these queries that are asked with a list as well.")
+    processes: Count = Field(default=1, description="Each judges candidates of its own.")
+    batch_samples: Count = Field(description="Queries of a step and process.")
+    read_samples: Count = Field(description="Of a step of `read` and `compare`, with candidates.")
+    read_queries: NotNegative = Field(default=0, description="That such a step sees by themselves.")
+    wrong: Count = Field(default=4, description="Wrong candidates of each query.")
+    batch_lists: NotNegative = Field(
+        description="Of these queries that are asked with a list as well."
+    )
     list_weight: float = 0.3
     help_weight: float = Field(default=0.5, description="Of the throw-away heads.")
-    evaluate_steps: int = 100
+    evaluate_steps: Count = 100
 
 
 AnyRecipe = (

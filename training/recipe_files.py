@@ -114,7 +114,7 @@ def _fault(finding: Any, content: Mapping[str, Any]) -> str:
     if finding["type"] == "extra_forbidden":
         known = ", ".join(_fields(str(location[0]), location[1:-1]))
         return f"{at}: {fault.why}; the fields are {known}"
-    return f"{at}: {fault.why}"
+    return f"{at}: {fault.why}" if at else fault.why
 
 
 def _kinds() -> dict[str, type[BaseModel]]:

@@ -18,6 +18,7 @@ from training import recipe_files
 from training.ending import NOTHING_NEW, Refused, Stopped
 from training.recipe import RUNS, TokenizerRecipe, VisionRecipe
 
+FAILED = 1
 WRONG_CALL = 2
 
 
@@ -99,6 +100,9 @@ def exit_status_of(work: Callable[[], object], called: str) -> int:
     except Stopped as stopped:
         print(f"{called}: {stopped}", file=sys.stderr)
         return stopped.exit_status
+    except OSError as error:  # no room, no permission, a file of an earlier run that is broken
+        print(f"{called}: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print(f"{called}: {NOTHING_NEW}", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -16,6 +16,14 @@ tokenizer: nonesuch
 optimiser: {learning_rate: 0.1, warmup_steps: 0, steps: 1}
 batch_pictures: 1
 """
+ADAPTER = """kind: adapter
+name: few
+task: split
+base: nonesuch
+optimiser: {learning_rate: 0.1, warmup_steps: 0, steps: 1}
+batch_samples: 3
+samples: 2
+"""
 
 
 @pytest.fixture
@@ -37,6 +45,11 @@ def test_a_recipe_of_the_repository_is_valid(path: Path) -> None:
         ),
         (VISION.replace("steps: 1}", "step: 1}"), "optimiser.steps: is required"),
         (VISION.replace("steps: 1}", "steps: 0}"), "optimiser.steps: must be greater than 0"),
+        (VISION.replace("0.1", ".inf"), "optimiser.learning_rate: must be a finite number"),
+        (VISION.replace("pictures: 1", "pictures: 0"), "batch_pictures: must be greater than 0"),
+        (VISION.replace("nonesuch", "a/b"), "tokenizer: must have the form "),
+        (TOKENIZER.replace("name: x", "name: ../x"), "name: must have the form "),
+        (ADAPTER, "samples are fewer than batch_samples"),
         ("name: x\n", "kind: must be one of tokenizer, vision"),
         ("kind: fly\nname: x\n", "kind: must be one of tokenizer, vision"),
         ("- 1\n", "is not a YAML mapping"),
@@ -110,3 +123,15 @@ def test_a_second_run_of_a_recipe_is_kept_out(
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert run.main([str(recipe)]) == 2
     assert "training/runs/x: another process is training in it" in capsys.readouterr().err
+
+
+def test_what_the_disk_says_is_one_line(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(recipe.parent)
+    recipe.write_text(TOKENIZER)
+    Path("training").touch()
+    assert run.main([str(recipe)]) == 1
+    assert capsys.readouterr().err == (
+        "colloquy train: [Errno 20] Not a directory: 'training/runs/x'\n"
+    )
