@@ -1,6 +1,5 @@
 """What a run's weights come from, so that a checkpoint is gone on with by its own recipe alone."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from training import whole
 from training.ending import Refused
 from training.recipe import AnyRecipe
 
@@ -33,7 +33,7 @@ class Origin:
     def of(cls, recipe: AnyRecipe, growing: frozenset[str] = GROWING) -> "Origin":
         fields = dict(_flat(recipe.model_dump(mode="json")))
         for field, folder in recipe.earlier().items():
-            fields[f"{field}'s files"] = _hash(folder)
+            fields[f"{field}'s files"] = whole.hash_of(folder)
         return cls(fields, growing)
 
     @property
@@ -87,17 +87,6 @@ def _flat(value: object, name: str = "") -> Iterator[tuple[str, Value]]:
         yield name, value
     else:
         yield name, json.dumps(value)
-
-
-def _hash(folder: Path) -> str:
-    """Of all files of a folder that an earlier run left."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file():
-            digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
 
 
 def _shown(value: Value) -> str:

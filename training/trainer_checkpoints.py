@@ -1,6 +1,7 @@
 """TRL's trainer as the other stages are: its checkpoints whole and by recipe, its numbers told."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training import whole
-from training.ending import StopRequest
+from training.ending import Refused, StopRequest
 from training.origin import Origin
 from training.progress import Progress
 from training.recipe import AdapterRecipe
@@ -20,16 +21,26 @@ _SHOWN = ("grad_norm", "entropy", "mean_token_accuracy")
 
 
 def last(folder: Path, origin: Origin) -> Path | None:
-    """The newest checkpoint that was written to its end, or None.
+    """The newest checkpoint that was written to its end, or None; half ones are taken away.
+
+    The trainer keeps the two that were written last: a half one would push a whole one out.
 
     Raises:
-        Refused: it is another recipe's.
+        Refused: it is damaged, or another recipe's.
     """
-    marked = [path for path in folder.glob(f"{_PREFIX}*") if (path / MARK).is_file()]
+    marked = []
+    for path in folder.glob(f"{_PREFIX}*"):
+        if (path / MARK).is_file():
+            marked.append(path)
+        else:
+            shutil.rmtree(path)
     if not marked:
         return None
     newest = max(marked, key=step_of)
-    if remark := origin.check((newest / MARK).read_text(encoding="utf-8"), newest):
+    text = (newest / MARK).read_text(encoding="utf-8")
+    if json.loads(text)["files"] != whole.hash_of(newest, but=MARK):
+        raise Refused(f"{newest}: is damaged; remove it to go on from the one before")
+    if remark := origin.check(text, newest):
         print(remark, file=sys.stderr)
     return newest
 
@@ -92,6 +103,8 @@ class Watch(TrainerCallback):
     ) -> None:
         """Comes when all files of a checkpoint are written."""
         self._progress.keep()
-        text = json.dumps(json.loads(self._origin.as_json()), indent=1).encode()
         folder = Path(str(args.output_dir), f"{_PREFIX}{state.global_step}")
-        whole.write_file(folder / MARK, lambda file: file.write(text))
+        mark = json.loads(self._origin.as_json()) | {"files": whole.hash_of(folder)}
+        whole.write_file(
+            folder / MARK, lambda file: file.write(json.dumps(mark, indent=1).encode())
+        )

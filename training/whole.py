@@ -1,5 +1,6 @@
 """Files and folders that are there as a whole or not at all."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -29,3 +30,14 @@ def write_folder(folder: Path, write: Callable[[Path], object]) -> Path:
     fresh.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
     return folder
+
+
+def hash_of(folder: Path, *, but: str = "") -> str:
+    """Of the names and bytes of a folder's files, less the one called `but`."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name != but:
+            digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
