@@ -6,7 +6,6 @@ python -m training.curves training/runs/vision
 import argparse
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-LOG = "progress.jsonl"
+from training import whole
+from training.progress import PROGRESS
+
 CURVES = "curves.png"
 _SPAN = 50  # of all steps: over how large a part the smooth line looks back
 _LEGEND_ROWS = 8
@@ -39,7 +40,7 @@ def read(folder: Path) -> Curves:
     found = Curves()
     steps: dict[int, dict[str, Any]] = {}
     checks: dict[int, dict[str, Any]] = {}
-    with (folder / LOG).open(encoding="utf-8", errors="replace") as lines:
+    with (folder / PROGRESS).open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             record = _record(line)
             if record is None:
@@ -99,9 +100,10 @@ def draw(folder: Path) -> Path:
     for axes in (loss, checks, rate):
         axes.grid(visible=True, alpha=0.3)
     path = folder / CURVES
-    fresh = path.with_suffix(".new")
-    figure.savefig(fresh, format="png", dpi=110, metadata={"Software": None})
-    os.replace(fresh, path)
+    whole.write_file(
+        path,
+        lambda file: figure.savefig(file, format="png", dpi=110, metadata={"Software": None}),
+    )
     return path
 
 
@@ -138,9 +140,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", type=Path, help="a run's folder; one of stages has a log in each")
     run = parser.parse_args(argv).run
-    folders = [path.parent for path in (run / LOG, *sorted(run.glob(f"*/{LOG}"))) if path.is_file()]
+    folders = [
+        path.parent
+        for path in (run / PROGRESS, *sorted(run.glob(f"*/{PROGRESS}")))
+        if path.is_file()
+    ]
     if not folders:
-        print(f"curves: {run} holds no {LOG}", file=sys.stderr)
+        print(f"curves: {run} holds no {PROGRESS}", file=sys.stderr)
         return 2
     for folder in folders:
         print(draw(folder))

@@ -84,15 +84,9 @@ def run(
             )  # fmt: skip
         for step in range(start, settings.steps):
             rate = learning_rate_at(step, settings)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
             reseed(origin.seed, step)
             result = step_of(step)
-            optimiser.zero_grad(set_to_none=True)
-            result.loss.backward()
-            ends = processes.average(trained, asked_to_stop=stop.asked)
-            nn.utils.clip_grad_norm_(trained, 1.0)
-            optimiser.step()
+            ends = _learn(result.loss, trained, optimiser, rate, asked_to_stop=stop.asked)
             if report:
                 found = None
                 report.step(step + 1, result, rate)
@@ -104,6 +98,25 @@ def run(
                 raise Stopped(stop.number or SIGTERM, stopped_after(step + 1, settings.steps))
         if stop.number is not None:  # it came when the last step was done
             raise Stopped(stop.number, stopped_after(settings.steps, settings.steps))
+
+
+def _learn(
+    loss: Tensor,
+    trained: list[nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    rate: float,
+    *,
+    asked_to_stop: bool,
+) -> bool:
+    """Takes one step against the mean gradient; returns whether any process was asked to stop."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    ends = processes.average(trained, asked_to_stop=asked_to_stop)
+    nn.utils.clip_grad_norm_(trained, 1.0)
+    optimiser.step()
+    return ends
 
 
 def stopped_after(done: int, steps: int) -> str:
