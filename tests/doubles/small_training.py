@@ -17,7 +17,7 @@ from training.origin import Origin
 from training.recipe import Optimiser
 from training.run import exit_status_of
 
-STEPS = 60
+STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
