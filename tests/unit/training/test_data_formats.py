@@ -34,6 +34,11 @@ def test_every_format_has_a_sample() -> None:
     assert set(FORMAT_OF.values()) == set(FORMATS)
 
 
+def prompt(name: str) -> str:
+    asked: str = RIGHT[name]["messages"][1]["content"]
+    return asked
+
+
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("swift", {"images": ["a.png"]}, "images: 2 <image> for 1 image"),
     ("swift", {"images": "a.png"}, "images: must be a list"),
@@ -60,7 +65,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "swift",
         {"messages.2.content": format_answer([1, 1], []), "solution": ...},
-        "messages.2.content: names a utterance twice",
+        "messages.2.content: names utterance 1 more than once",
     ),
     ("swift", {"solution": format_answer([0], [])}, "solution: is another answer than the"),
     ("swift", {"dialogue_id": 3}, "dialogue_id: must be a string"),
@@ -117,6 +122,48 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("wechat", {"dialogue.1.utterance": []}, "dialogue.1.utterance: is empty"),
     ("wechat", {"dialogue.1.utterance": 3}, "dialogue.1.utterance: is neither a text nor a list"),
     ("caption", {"caption": ""}, "caption: is empty"),
+    ("caption", {"image": ""}, "image: is empty"),
+    *(
+        ("swift", {"messages.1.content": prompt("swift").replace(*change)}, said)
+        for change, said in {
+            ("what is shown", " "): "messages.1.content: the query is empty",
+            ("<|query_end|>", ""): "messages.1.content: the query has no `<|query_end|>`",
+            (
+                ">1<|utt_id_end|>",
+                ">3<|utt_id_end|>",
+            ): "messages.1.content: utterance 3 stands where",
+            ("user2: ", ""): "messages.1.content: a numbered utterance has no `speaker: `",
+            ("<|utt_id_start|>", ""): "messages.1.content: the prompt holds no numbered",
+            (
+                ">0<|img_id_end|>",
+                ">1<|img_id_end|>",
+            ): "messages.1.content: picture id 1 stands wher",
+            ("<|img_id_start|>1<|img_id_end|>", ""): "messages.1.content: 2 <image> have 1 ids",
+        }.items()
+    ),
+    ("swift", {"messages.2": ..., "solution": ...}, "messages.1.role: no answer follows"),
+    ("swift", {"messages.2.content": "<image>"}, "messages.2.content: an answer holds <image>"),
+    ("mbeir-query", {"pos_cand_list": ["x"]}, "pos_cand_list.0: is not of the form"),
+    ("mbeir-query", {"pos_cand_list": ["9:2", "9:2"]}, "pos_cand_list: names a candidate twice"),
+    ("mbeir-candidate", {"did": "9"}, "did: is not of the form"),
+    ("mbeir-candidate", {"txt": "<image>"}, "txt: holds <image>; the format has no places for it"),
+    (
+        "surf",
+        {"conversations.0.value": "1. <image> 2. <image> <image>"},
+        "conversations.0.value: has no <Retrieval>",
+    ),
+    (
+        "surf",
+        {"conversations.0.value": "<Retrieval>2. <image>\n1. <image></Retrieval> <image>"},
+        "conversations.0.value: the retrieved images are not numbered from 1 to 2",
+    ),
+    ("wechat", {"gt_turns": [[0, 0], [2]]}, "gt_turns.0: names an utterance twice"),
+    ("wechat", {"query_text": ["a", " "]}, "query_text.1: is empty"),
+    (
+        "wechat",
+        {"dialogue.1.utterance": [{"url": "a"}]},
+        "dialogue.1.utterance.0.image_url: must be a string",
+    ),
 ]
 
 

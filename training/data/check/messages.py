@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -142,8 +143,8 @@ def _check_fragment(answer: str, at: str, ids: Sequence[int], images: int, repor
         if unknown := sorted(set(given) - known):
             why = f"names {name} {_listed(unknown)}, which the dialogue does not have"
             report.problem("answer", at, why)
-        if len(set(given)) < len(given):
-            report.problem("answer", at, f"names a {name} twice")
+        if repeated := [number for number, times in Counter(given).items() if times > 1]:
+            report.problem("answer", at, f"names {name} {_listed(repeated)} more than once")
 
 
 def _check_split(answer: str, at: str, ids: Sequence[int], report: Report) -> None:
