@@ -1,8 +1,10 @@
 """The commands that documents, CI and people call are all there."""
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -61,8 +63,6 @@ def test_the_lock_names_no_host_and_hashes_everything() -> None:
 
 
 def test_the_lock_has_every_direct_dependency() -> None:
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"]]
@@ -117,6 +117,37 @@ def test_the_types_hold() -> None:
     mypy = Path(sys.executable).with_name("mypy")
     done = subprocess.run([mypy], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3_000:]
+
+
+def test_what_the_types_pass_over_is_imported_nowhere() -> None:
+    mypy = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    overrides = mypy["overrides"]
+    skipped = {
+        name.removesuffix(".*")
+        for override in overrides
+        if override.get("follow_imports") == "skip"
+        for name in override["module"]
+    }
+    assert skipped
+    found = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for package in mypy["packages"]
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for name in imported(path)
+        if any(f"{name}.".startswith(f"{one}.") for one in skipped)
+    ]
+    assert found == []
+
+
+def imported(path: Path) -> list[str]:
+    """Every name of a module that a file imports, wherever in it."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
 
 
 def tracked() -> list[Path]:
