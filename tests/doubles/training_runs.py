@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -77,6 +78,8 @@ def _start(context: ForkServerContext, folder: Path, what: Path | Small) -> Fork
 
 def _run(folder: Path, what: Path | Small) -> None:
     os.setsid()
+    # A shell ignores it for what it runs in the background, and a run keeps that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     said = os.open("said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(said, 1)
