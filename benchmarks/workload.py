@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from itertools import count
 
-from training.data.world.dialogues import WorldDialogue, make_dialogue
+from training.data.world.dialogues import Plan, WorldDialogue, make_dialogue
 from training.data.world.queries import make_queries
 from training.evaluate.cases import Question, WorldCase
 
@@ -39,6 +39,6 @@ def _dialogues(
     name: str, turn_range: tuple[int, int], pictures: int = MIN_PICTURES
 ) -> Iterator[WorldDialogue]:
     for number in count():
-        dialogue = make_dialogue(f"benchmarks/{name}/{number}", "test", turn_range=turn_range)
+        dialogue = make_dialogue(f"benchmarks/{name}/{number}", "test", plan=Plan(turns=turn_range))
         if len(dialogue.pictures) >= pictures:
             yield dialogue

@@ -140,7 +140,7 @@ def _dataset(recipe: AdapterRecipe, processor: ProcessorMixin) -> Dataset:
                 generate.messages(example), add_generation_prompt=True, tokenize=False
             ),
             "completion": f"{example.answer}<|im_end|>\n",
-            "images": [f"{p.item}/{p.colour}/{p.seed}" for p in example.pictures],
+            "images": [picture.ref() for picture in example.pictures],
         }
         for batch in batches
         for example in batch
@@ -150,8 +150,5 @@ def _dataset(recipe: AdapterRecipe, processor: ProcessorMixin) -> Dataset:
 
 def _with_pictures(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """Draws the pictures when a batch is read, so that none are stored."""
-    drawn = []
-    for names in rows["images"]:
-        parts = [name.split("/") for name in names]
-        drawn.append([draw(PictureSpec(item, colour, int(seed))) for item, colour, seed in parts])
+    drawn = [[draw(PictureSpec.parse(ref)) for ref in refs] for refs in rows["images"]]
     return {**rows, "images": drawn}

@@ -30,7 +30,7 @@ from training.data.world.lexicon import LANGUAGES
 from training.data.world.pictures import SIDE_PIXELS, PictureSpec, draw
 from training.origin import Origin
 from training.recipe import RUNS, ClipRecipe
-from training.vision import MEAN, STD, training_pairs
+from training.vision import MEAN, STD, drawn_spec, training_pairs
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
@@ -179,7 +179,7 @@ def _captioned(rng: random.Random, count: int) -> tuple[list[PictureSpec], list[
                 break
         taken.add(key)
         chosen.append((item, colour))
-    specs = [PictureSpec(item, colour, rng.randrange(10**6)) for item, colour in chosen]
+    specs = [drawn_spec(rng, pair) for pair in chosen]
     # Some of the coloured ones go without their colour too, else a bare name would mean grey.
     coloured = [number >= greys and rng.random() >= PLAIN_SHARE for number in range(count)]
     captions = [

@@ -21,7 +21,7 @@ from training.data import lamra, pairs
 from training.data.encode import Encoded, Encoder
 from training.data.pairs import Pair
 from training.data.prompts import Example
-from training.data.world import facets
+from training.data.world import asking
 from training.data.world.facets import Told
 from training.data.world.lexicon import LANGUAGES
 from training.origin import Origin
@@ -172,6 +172,6 @@ def said_twice(rng: random.Random) -> Pair:
             return Pair(pair.query, turns, pair.told, pair.language)
         own = pair.language
         language = own if "person" in asked else rng.choice(LANGUAGES)
-        again, _ = facets.ask(asked, language, rng, "train")
+        again, _ = asking.ask(asked, language, rng, "train")
         line = type(turns[0])("user1", again)
         return Pair(pair.query, (line,), Told(asked, frozenset()), language)

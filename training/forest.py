@@ -50,6 +50,7 @@ def grow(rows: Sequence[Encoded], image_id: int) -> tuple[Encoded, list[int]]:
         positions=np.concatenate(
             [head.positions[:, :same], *(row.positions[:, same:] for row in rows)], axis=1
         ),
+        line_starts=head.line_starts,
         line_ends=head.line_ends,
         lines=head.lines,
         pictures=(

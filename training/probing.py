@@ -52,8 +52,9 @@ def _known() -> tuple[WorldDialogue, str]:
         entry = splits.sample("validation", number)
         for query in entry.queries:
             turns = tuple(entry.dialogue.turns[turn] for turn in query.utterance_ids)
-            if query.image_ids and len(turns) <= 6 and query.language == "en":
-                topic = entry.dialogue.topics[query.topic or 0]
+            alone = len(query.topics) == 1 and query.language == "en"
+            if query.image_ids and len(turns) <= 6 and alone:
+                topic = entry.dialogue.topics[query.topics[0]]
                 fragment = WorldDialogue(
                     "probe", query.language, (topic,), (Stretch(0, 0, len(turns)),), turns
                 )

@@ -69,7 +69,7 @@ def _first_ask(matter: str) -> str:
 
 def _queries(sample: Sample, model: Any, processor: Any) -> list[WorldQuery]:
     """Up to three queries about different topics, answered (nearly) rightly; pictures first."""
-    asked = {query.topic: query for query in sample.queries if query.answered_by != "nothing"}
+    asked = {query.topics: query for query in sample.queries if query.answered_by != "nothing"}
     queries = sorted(asked.values(), key=lambda query: query.answered_by != "picture")
     examples = [prompts.fragment_example(sample.dialogue, query) for query in queries]
     told = generate.answers(model, processor, examples)

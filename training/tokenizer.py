@@ -161,7 +161,11 @@ def _lexicon_words() -> Iterator[str]:
     for told in (*words.events.values(), *words.matters.values()):
         for ask in (*told.en.ask, *told.zh.ask):
             yield from (piece for word in _words(ask) for piece in (word, f" {word}"))
-    for family in words.families.values():
+    for family in (*words.families.values(), *words.matter_families.values()):
         yield from (f" {family.en}", *_cutter()(family.zh))
-    for colour in words.colours.values():
-        yield from (f" {colour.en}", f" {colour.ask_en}", colour.zh, *_cutter()(colour.ask_zh))
+    looks = (words.colours, words.styles, words.counts, words.relations)
+    for word in (word for group in looks for word in group.values()):
+        yield from (f" {word.en}", f" {word.ask_en}", word.zh, *_cutter()(word.ask_zh))
+    for phrases in words.phrases.values():
+        names = (*phrases.people, *phrases.places, *phrases.shops, *phrases.days)
+        yield from (piece for name in names for piece in (name, f" {name}"))

@@ -25,7 +25,8 @@ class Encoded:
         answer: (tokens,) of bool, the tokens to be learnt as the answer.
         body: (tokens,) of bool, the words of the dialogue, to be learnt as language.
         positions: (3, tokens), M-RoPE's time, row and column.
-        line_ends: (lines,), the last token of each line of the dialogue, where lines are taught.
+        line_starts, line_ends: (lines,), the first and the last token of each line of the
+            dialogue, where lines are taught.
         lines: (lines,) of bool, what is taught there.
         asks: more queries about the dialogue: their tokens, and (lines,) of bool.
     """
@@ -34,6 +35,7 @@ class Encoded:
     answer: NDArray[np.bool_]
     body: NDArray[np.bool_]
     positions: NDArray[np.int64]
+    line_starts: NDArray[np.int64]
     line_ends: NDArray[np.int64]
     lines: NDArray[np.bool_]
     pictures: tuple[PictureSpec, ...]
@@ -98,11 +100,12 @@ class Encoder:
         answer = np.arange(len(ids)) >= len(asked)
         starts = np.flatnonzero(ids[: len(asked)] == self._line)
         body = np.zeros(len(ids), dtype=np.bool_)
-        line_ends = np.zeros(0, dtype=np.int64)
+        line_starts = line_ends = np.zeros(0, dtype=np.int64)
         if example.lines:
             user_end = np.flatnonzero(ids[: len(asked)] == self._end)[1]
             starts = starts[-len(example.lines) :]
             line_ends = np.append(starts[1:], user_end) - 1
+            line_starts = starts
             body[starts[0] : user_end] = True
             body &= ids != self._image
         return Encoded(
@@ -110,6 +113,7 @@ class Encoder:
             answer=answer,
             body=body,
             positions=self._positions(ids),
+            line_starts=line_starts,
             line_ends=line_ends,
             lines=np.array(example.lines, dtype=np.bool_),
             pictures=example.pictures,

@@ -9,14 +9,16 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import get_args
 
 from training.data import pairs
 from training.data.pairs import Query
-from training.data.world import facets, lexicon, splits
+from training.data.world import asking, facets, lexicon, splits
 from training.data.world.dialogues import Turn, WorldDialogue, make_stretch
-from training.data.world.facets import LITERAL, Facet, Facets, Told
-from training.data.world.facts import PRICES, Topic, held_out
+from training.data.world.facets import Facet, Facets, Told
+from training.data.world.facts import PRICES, Topic, allowed, events_of
 from training.data.world.lexicon import LANGUAGES, Language
+from training.data.world.pictures import Style
 
 # Shares of the wrong candidates: with all but one of what is asked, of the same dialogue, written
 # anew about the same topic with one thing changed. The rest are any.
@@ -193,10 +195,11 @@ def _told(dialogue: WorldDialogue, ids: Sequence[int], first: int) -> tuple[Face
         if turns:
             touching.setdefault(stretch.topic, []).extend(turns)
     order = sorted(touching, key=lambda topic: topic != first)
-    return tuple(
-        facets.told_by(dialogue.topics[topic], touching[topic], dialogue.language).facets
+    found = [
+        facets.told_by(dialogue.topics[topic], touching[topic], dialogue.language)
         for topic in order
-    )
+    ]
+    return (*(one.facets for one in found), *(one.beside for one in found if one.beside))
 
 
 def _bent(topic: Topic, query: Query, language: Language, rng: random.Random) -> Candidate | None:
@@ -205,7 +208,7 @@ def _bent(topic: Topic, query: Query, language: Language, rng: random.Random) ->
     count = 2 if len(asked) > 1 and rng.random() < 0.25 else 1
     changed = rng.sample(asked, count)
     shared = [facet for facet in asked if facet not in changed]
-    if rng.random() < 0.12 and not {"person"} & set(asked):
+    if rng.random() < 0.12 and "person" not in asked:
         language = rng.choice(LANGUAGES)
     for _ in range(TRIES):
         bent = _localised(topic, language, rng)
@@ -214,12 +217,12 @@ def _bent(topic: Topic, query: Query, language: Language, rng: random.Random) ->
         if not _is_possible(bent):
             continue
         turns = make_stretch(rng, bent, language, rng.randint(3, 12))
-        told = facets.told_by(bent, turns, language).facets
-        if facets.satisfies(told, query.facets):
+        told = facets.told_by(bent, turns, language)
+        if told.satisfies(query.facets):
             continue
         # What the query asks besides must be told, else the candidate is easily dismissed.
-        if all(told.get(facet) == query.facets[facet] for facet in shared):
-            return Candidate(turns, (told,))
+        if all(told.facets.get(facet) == query.facets[facet] for facet in shared):
+            return Candidate(turns, (told.facets, *([told.beside] if told.beside else [])))
     return None
 
 
@@ -228,11 +231,12 @@ def _localised(topic: Topic, language: Language, rng: random.Random) -> Topic:
     phrases = lexicon.load().phrases
     if topic.person in phrases[language].people:
         return topic
-    own = phrases[facets.other(language)]
+    own = phrases[asking.other(language)]
     return replace(
         topic,
         person=rng.choice(phrases[language].people),
         place=phrases[language].places[own.places.index(topic.place)],
+        shop=phrases[language].shops[own.shops.index(topic.shop)],
         day=phrases[language].days[own.days.index(topic.day)],
     )
 
@@ -244,17 +248,25 @@ def _with_other(topic: Topic, facet: Facet, language: Language, rng: random.Rand
         return replace(topic, item=rng.choice(sorted(words.items)))
     if facet == "event":
         return replace(topic, event=rng.choice(sorted(words.events)))
-    if facet == "matter":
+    if facet in ("matter", "matter_family"):
         return replace(topic, matter=rng.choice(sorted(words.matters)))
     if facet == "colour":
         return replace(topic, colour=rng.choice(sorted(words.colours)))
+    if facet == "count":
+        return replace(topic, count=rng.choice((1, 2, 3)) if topic.pictured else 1)
+    if facet == "style":
+        return replace(topic, style=rng.choice(get_args(Style)))
+    if facet == "relation":
+        return replace(topic, relation=rng.choice(sorted(words.relations)))
+    if facet == "shop":
+        return replace(topic, shop=rng.choice(phrases.shops))
     if facet == "person":
         return replace(topic, person=rng.choice(phrases.people))
     if facet == "place":
         return replace(topic, place=rng.choice(phrases.places))
     if facet == "day":
         return replace(topic, day=rng.choice(phrases.days))
-    assert facet in LITERAL
+    assert facet in ("price", "text")
     return replace(topic, price=rng.choice(PRICES))
 
 
@@ -262,7 +274,6 @@ def _is_possible(topic: Topic) -> bool:
     """Whether the event can happen to the item, and training may see the combination."""
     if topic.item is None or topic.event is None:
         return True
-    words = lexicon.load()
-    if words.items[topic.item].family not in words.events[topic.event].families:
+    if topic.count > 1 and topic.beside:
         return False
-    return not held_out(topic.item, topic.event) and not held_out(topic.item, topic.colour)
+    return topic.event in events_of(topic.family) and allowed(topic, [], "train")

@@ -17,7 +17,7 @@ FAMILY: lamra.Family = "qwen2-vl"
 def query_content(query: Query) -> Content:
     """A query with the instruction of its task; its picture stands first."""
     text = lamra.query_text(lamra.FRAGMENT_INSTRUCTION, query.text)
-    return [text] if query.picture is None else [Picture(_ref(query.picture)), text]
+    return [text] if query.picture is None else [Picture(query.picture.ref()), text]
 
 
 def fragment_content(turns: Sequence[Turn]) -> Content:
@@ -26,7 +26,7 @@ def fragment_content(turns: Sequence[Turn]) -> Content:
     for number, turn in enumerate(turns):
         parts: list[TextPart | ImagePart] = [TextPart(text=turn.text)] if turn.text else []
         if turn.picture:
-            parts.append(ImagePart.of(_ref(turn.picture)))
+            parts.append(ImagePart.of(turn.picture.ref()))
         utterances.append(Utterance(id=number, speaker=turn.speaker, content=parts))
     return lamra.fragment_content(utterances)
 
@@ -44,15 +44,5 @@ def listwise(query: Content, candidates: Sequence[Content], answer: str) -> Exam
 
 
 def _example(prompt: Prompt, answer: str, kind: str) -> Example:
-    pictures = tuple(_spec(ref) for ref in prompt.images)
+    pictures = tuple(PictureSpec.parse(ref) for ref in prompt.images)
     return Example(prompt.system, prompt.user, answer, pictures, kind)
-
-
-def _ref(spec: PictureSpec) -> str:
-    """All that decides the picture, so that no table of pictures travels with a content."""
-    return f"{spec.item}/{spec.colour}/{spec.seed}"
-
-
-def _spec(ref: str) -> PictureSpec:
-    item, colour, seed = ref.split("/")
-    return PictureSpec(item, colour, int(seed))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.data.world import facets, lexicon, splits
+from training.data.world import asking, facets, lexicon, splits
 from training.data.world.dialogues import Turn, WorldDialogue
 from training.data.world.facets import LITERAL, Facet, Facets, Told
 from training.data.world.lexicon import LANGUAGES, Language
@@ -26,6 +26,15 @@ _KINDS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("item", "colour", "event"), 5),
     (("item", "colour"), 4),
     (("item", "colour", "literal"), 2),
+    (("item", "style", "event"), 2),
+    (("item", "style"), 1),
+    (("item", "count"), 2),
+    (("item", "text"), 1),
+    (("item", "event", "relation"), 3),
+    (("event", "relation"), 1),
+    (("matter", "relation"), 2),
+    (("family", "event", "literal"), 1),
+    (("matter_family", "literal"), 1),
     (("colour", "event", "literal"), 1),
     (("item",), 2),
     (("matter", "literal", "literal"), 6),
@@ -108,7 +117,7 @@ def clashes(pairs: Sequence[Pair]) -> Tensor:
     """(pairs, pairs) of bool: where another pair's fragment answers the query as well."""
     rows = [
         [
-            row != column and facets.satisfies(other.told.facets, pair.query.facets)
+            row != column and other.told.satisfies(pair.query.facets)
             for column, other in enumerate(pairs)
         ]
         for row, pair in enumerate(pairs)
@@ -139,17 +148,21 @@ def caption(spec: PictureSpec, rng: random.Random, *, coloured: bool) -> str:
     asked: Facets = {"item": spec.item}
     if coloured:
         asked["colour"] = spec.colour
+    if spec.count > 1 and rng.random() < 0.5:
+        asked["count"] = str(spec.count)
+    if spec.style != "plain" and rng.random() < 0.5:
+        asked["style"] = spec.style
     if rng.random() < 0.25:
         family = item.family
         asked["event"] = rng.choice(
             [name for name, event in sorted(words.events.items()) if family in event.families]
         )
-    return facets.ask(asked, language, rng, "train", picture=True)[0]
+    return asking.ask(asked, language, rng, "train", picture=True)[0]
 
 
 def _asked(told: Told, own: Language, rng: random.Random) -> Query | None:
     """A text query of a kind that the topic's facts allow."""
-    language = facets.other(own) if rng.random() < FOREIGN else own
+    language = asking.other(own) if rng.random() < FOREIGN else own
     literal: list[Facet] = [
         facet
         for facet in LITERAL
@@ -161,16 +174,17 @@ def _asked(told: Told, own: Language, rng: random.Random) -> Query | None:
         for kind, often in _KINDS
         if kind.count("literal") <= len(literal)
         and all(name == "literal" or name in told.facets for name in kind)
+        and not ("count" in kind and told.facets["count"] == "1")
     ]
     if not possible:
         return None
     kind = rng.choices([kind for kind, _ in possible], [often for _, often in possible])[0]
     left = iter(literal)
     wanted: list[Facet] = [next(left) if name == "literal" else name for name in kind]  # type: ignore[misc]
-    asked = facets.choose(told, rng, wanted)
+    asked = asking.choose(told, rng, wanted)
     assert asked is not None
-    picture = "colour" in asked and "event" not in asked
-    text, _ = facets.ask(asked, language, rng, "train", picture=picture)
+    picture = "event" not in asked and bool({"colour", "count", "style", "text"} & asked.keys())
+    text, _ = asking.ask(asked, language, rng, "train", picture=picture)
     return Query(text, asked)
 
 
@@ -183,5 +197,5 @@ def _pictured(told: Told, own: Language, rng: random.Random) -> Query:
         return Query("", asked, spec)
     facet = rng.choice(more)
     wanted: Facets = {facet: told.facets[facet]}
-    text, _ = facets.ask(wanted, own, rng, "train")
+    text, _ = asking.ask(wanted, own, rng, "train")
     return Query(text, asked | wanted, spec)

@@ -13,6 +13,7 @@ from colloquy.contracts.content import ImagePart, TextPart, Utterance
 from colloquy.protocols import f2rvlm
 from training.data.world import lexicon
 from training.data.world.dialogues import Stretch, Turn, WorldDialogue
+from training.data.world.facets import tells
 from training.data.world.pictures import PictureSpec
 from training.data.world.queries import WorldQuery, make_queries
 from training.data.world.splits import Sample
@@ -94,12 +95,12 @@ def exercise(kind: Exercise, sample: Sample, rng: random.Random) -> Example:
 def brief(sample: Sample, rng: random.Random) -> Sample:
     """Leaves up to three telling lines of each stretch, pictures first, and asks anew."""
     dialogue = sample.dialogue
-    fillers = set(lexicon.load().phrases[dialogue.language].fillers)
     turns: list[Turn] = []
     stretches: list[Stretch] = []
     for stretch in dialogue.stretches:
         every = dialogue.turns[stretch.start : stretch.stop]
-        telling = [turn for turn in every if turn.text not in fillers] or list(every[:1])
+        telling = [turn for turn in every if turn.picture or tells(turn.text, dialogue.language)]
+        telling = telling or list(every[:1])
         chosen = sorted(range(len(telling)), key=lambda n: (not telling[n].picture, rng.random()))
         kept = [telling[n] for n in sorted(chosen[:BRIEF_LINES])]
         stretches.append(Stretch(stretch.topic, len(turns), len(turns) + len(kept)))
@@ -163,10 +164,14 @@ def _simple(kind: Exercise, dialogue: WorldDialogue, rng: random.Random) -> tupl
         words = lexicon.load().items[item]
         name = rng.choice((words.en, words.zh, *words.ask_en, *words.ask_zh))
         return f"picture: {name}", [
-            n for n, turn in enumerate(turns) if turn.picture and turn.picture.item == item
+            n for n, turn in enumerate(turns) if turn.picture and item in _things(turn.picture)
         ]
     text = rng.choice([turn.text for turn in turns if turn.text])
     return f"says: {text}", [n for n, turn in enumerate(turns) if turn.text == text]
+
+
+def _things(picture: PictureSpec) -> tuple[str, ...]:
+    return (picture.item, picture.beside[0]) if picture.beside else (picture.item,)
 
 
 def _caption(rng: random.Random, dialogue: WorldDialogue) -> Example:

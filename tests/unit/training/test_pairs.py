@@ -43,7 +43,7 @@ def test_wrong_candidates_of_a_judgement_are_wrong_and_mostly_near() -> None:
 
 def test_a_query_picture_stands_before_its_instruction() -> None:
     content = lamra.query_content(Query("the purchase", {}, PictureSpec("cat", "blue", 1)))
-    assert content[0] == Picture("cat/blue/1")
+    assert content[0] == Picture("cat-blue-1-1-plain-large-middle--")
     example = lamra.embedding(content)
     assert example.user.startswith("<image>Find the part")
     assert example.pictures == (PictureSpec("cat", "blue", 1),)

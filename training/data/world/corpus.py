@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from training.data import public
-from training.data.world import facets as facet_words
+from training.data.world import asking, facets
 from training.data.world.dialogues import WorldDialogue, make_dialogue
 from training.data.world.facets import LITERAL, Facet, Facets, Told
 from training.data.world.lexicon import Language
 from training.data.world.splits import HashDiffers, pixel_hash
 
-GENERATOR = "corpus-1"
+GENERATOR = "corpus-2"
 SEED = 20261122
 HASHES = Path(__file__).parent / "corpus.json"
 CorpusSplit = Literal["validation", "test"]
-SIZES: dict[CorpusSplit, tuple[int, int]] = {"validation": (300, 150), "test": (1200, 480)}
+SIZES: dict[CorpusSplit, tuple[int, int]] = {"validation": (300, 150), "test": (2000, 500)}
 MOST_GOLD = 6
 TRIES = 500  # at a query of one kind
 FOREIGN = 0.14  # share of queries in the other language than all of their gold
@@ -35,12 +35,15 @@ _SEEN_KINDS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("item", "colour", "event"), 5),
     (("item", "colour"), 3),
     (("item", "colour", "literal"), 2),
+    (("item", "style", "event"), 1),
+    (("item", "count"), 1),
     (("colour", "event", "literal"), 1),
 )
 _TOLD_KINDS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("item", "event"), 4),
     (("item", "event", "literal"), 8),
     (("item", "literal", "literal"), 1),
+    (("item", "event", "relation"), 2),
     (("event", "literal", "literal"), 3),
     (("matter", "literal", "literal"), 3),
     (("matter", "literal"), 2),
@@ -142,12 +145,10 @@ class _Drawer:
         self._split = split
         self._languages = [dialogues[fragment.dialogue].language for fragment in fragments]
         self._told: list[Told] = [
-            facet_words.told(dialogues[fragment.dialogue], fragment.topic) for fragment in fragments
+            facets.told(dialogues[fragment.dialogue], fragment.topic) for fragment in fragments
         ]
-        self._telling: dict[tuple[Facet, str], set[int]] = {}
-        for number, told in enumerate(self._told):
-            for facet, value in told.facets.items():
-                self._telling.setdefault((facet, value), set()).add(number)
+        self._telling = _by_fact([told.facets for told in self._told])
+        self._beside = _by_fact([told.beside for told in self._told])
 
     def draw(self, count: int) -> tuple[CorpusQuery, ...]:
         rng = random.Random(f"{GENERATOR}/{SEED}/{self._split}/{len(self._told)}/queries")
@@ -177,23 +178,39 @@ class _Drawer:
         if kind.count("literal") > len(literal):
             return None
         wanted: list[Any] = [literal.pop() if name == "literal" else name for name in kind]
-        asked = facet_words.choose(told, rng, wanted)
-        if asked is None:
+        asked = asking.choose(told, rng, wanted)
+        if asked is None or asked.get("count") == "1":
             return None
-        gold = sorted(set.intersection(*(self._telling[pair] for pair in asked.items())))
+        gold = sorted(_having(self._telling, asked) | _having(self._beside, asked))
         if len(gold) > MOST_GOLD:
             return None
         language = self._languages[source]
         if foreign:
-            language = facet_words.other(language)
+            language = asking.other(language)
             if any(self._languages[number] == language for number in gold):
                 return None
-        by_picture = all(self._told[number].seen & asked.keys() for number in gold)
-        text, novel = facet_words.ask(
-            asked, language, rng, self._split, picture="colour" in asked and "event" not in asked
-        )
+        by_picture = all(self._told[number].satisfies_by_picture(asked) for number in gold)
+        picture = "event" not in asked and bool({"colour", "count"} & asked.keys())
+        text, novel = asking.ask(asked, language, rng, self._split, picture=picture)
         answered_by: Literal["text", "picture"] = "picture" if by_picture else "text"
         return CorpusQuery(text, language, asked, tuple(gold), answered_by, novel)
+
+
+_Facts = dict[tuple[Facet, str], set[int]]
+
+
+def _by_fact(found: list[Facets]) -> _Facts:
+    """Which fragments tell a fact."""
+    telling: _Facts = {}
+    for number, one in enumerate(found):
+        for fact in one.items():
+            telling.setdefault(fact, set()).add(number)
+    return telling
+
+
+def _having(telling: _Facts, asked: Facets) -> set[int]:
+    """The fragments that tell all of it."""
+    return set.intersection(*(telling.get(fact, set()) for fact in asked.items()))
 
 
 def _dialogue(split: CorpusSplit, number: int) -> WorldDialogue:

@@ -1,6 +1,6 @@
 """The world's data sets: generated from a seed, named by their hash.
 
-python -m training.data.world.splits           # regenerate validation and test, verify
+python -m training.data.world.splits           # regenerate the held-out splits, verify
 python -m training.data.world.splits --write   # a new generator version: write the hashes
 """
 
@@ -9,20 +9,24 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from training.data.world.dialogues import WorldDialogue, make_dialogue
+from training.data.world.dialogues import USUAL, Plan, WorldDialogue, make_dialogue
 from training.data.world.facts import Split
+from training.data.world.noise import with_typos
 from training.data.world.pictures import PictureSpec, draw
 from training.data.world.queries import WorldQuery, make_queries
 
-GENERATOR = "world-1"
+GENERATOR = "world-2"
 SEED = 20261121
 HASHES = Path(__file__).parent / "splits.json"
-DIALOGUES: dict[Split, int] = {"train": 40_000, "validation": 90, "test": 220}
+DIALOGUES: dict[Split, int] = {"train": 40_000, "validation": 120, "test": 360, "shifted": 120}
+HELD_OUT: tuple[Split, ...] = ("validation", "test", "shifted")
 QUERIES_A_DIALOGUE = 3
+SHIFTED = Plan(turns=(30, 60), stretches=(4, 5, 6), longest=16, idle=0.4, named=True)
+TYPOS = 0.06  # share of the words of a shifted dialogue, and of half of its queries
 
 
 class HashDiffers(Exception):
@@ -40,9 +44,28 @@ class Sample:
 def sample(split: Split, number: int, queries: int = QUERIES_A_DIALOGUE) -> Sample:
     """Makes sample `number` of a split, independently of the others."""
     seed = f"{GENERATOR}/{SEED}/{split}/{number}"
-    dialogue = make_dialogue(seed, split)
+    dialogue = make_dialogue(seed, split, plan=SHIFTED if split == "shifted" else USUAL)
     rng = random.Random(f"{seed}/queries")
-    return Sample(dialogue, tuple(make_queries(dialogue, rng, split, queries)))
+    asked = make_queries(dialogue, rng, split, queries)
+    if split == "shifted":  # gold follows from what was meant
+        dialogue, asked = _mistyped(dialogue, asked, random.Random(f"{seed}/typos"))
+    return Sample(dialogue, tuple(asked))
+
+
+def _mistyped(
+    dialogue: WorldDialogue, queries: list[WorldQuery], rng: random.Random
+) -> tuple[WorldDialogue, list[WorldQuery]]:
+    turns = tuple(
+        replace(turn, text=with_typos(turn.text, dialogue.language, TYPOS, rng))
+        for turn in dialogue.turns
+    )
+    asked = [
+        replace(query, text=with_typos(query.text, query.language, TYPOS, rng))
+        if rng.random() < 0.5
+        else query
+        for query in queries
+    ]
+    return replace(dialogue, turns=turns), asked
 
 
 def generate(split: Split) -> Iterator[Sample]:
@@ -110,7 +133,7 @@ def main() -> None:
     if parser.parse_args().write:
         _write()
         return
-    for split in ("validation", "test"):
+    for split in HELD_OUT:
         load(split)
         print(f"{split}: {committed(split)} verified")
 
