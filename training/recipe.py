@@ -68,8 +68,45 @@ class VisionRecipe(Run):
     seed: int = 0
     architecture: Architecture = Architecture()
     optimiser: Optimiser
+    processes: Count = Field(default=1, description="Each sees pictures of its own.")
     batch_pictures: Count
+    single_steps: NotNegative = Field(default=0, description="First steps, on single plain things.")
     feature_rms: float = Field(default=0.3, description="Size of a picture token's vector.")
+
+
+class ReadingRecipe(Run):
+    """The two lowest layers, taught to name what is asked and told."""
+
+    EARLIER = ("tokenizer", "vision")
+
+    kind: Literal["reading"]
+    tokenizer: RunName
+    vision: RunName
+    seed: int = 0
+    optimiser: Optimiser
+    processes: Count = Field(default=1, description="Each reads rows of its own.")
+    word_steps: NotNegative = Field(description="First steps, of the words' vectors alone.")
+    batch_dialogues: Count = Field(description="A step and process.")
+    batch_queries: Count = Field(description="Besides, without a dialogue.")
+    evaluate_steps: Count = 100
+
+
+class MatchingRecipe(Run):
+    """The layers that compare what is told with what is asked, learnt from a bank of words."""
+
+    EARLIER = ("tokenizer", "reading")
+
+    kind: Literal["matching"]
+    tokenizer: RunName
+    reading: RunName
+    seed: int = 0
+    optimiser: Optimiser
+    processes: Count = Field(default=1, description="Each has a bank of its own.")
+    bank_dialogues: Count = Field(description="That a bank reads.")
+    bank_queries: Count
+    batch_words: Count = Field(description="Of the bank, a step and process.")
+    batch_queries: Count
+    evaluate_steps: Count = 100
 
 
 class AlignmentRecipe(Run):
@@ -221,6 +258,8 @@ class RankRecipe(Run):
 AnyRecipe = (
     TokenizerRecipe
     | VisionRecipe
+    | ReadingRecipe
+    | MatchingRecipe
     | AlignmentRecipe
     | BaseRecipe
     | AdapterRecipe

@@ -54,6 +54,14 @@ def _trained(recipe: recipes.AnyRecipe) -> Path:
         from training import vision
 
         return vision.train(recipe)
+    if isinstance(recipe, recipes.ReadingRecipe):
+        from training import reading
+
+        return reading.train(recipe)
+    if isinstance(recipe, recipes.MatchingRecipe):
+        from training import matching
+
+        return matching.train(recipe)
     if isinstance(recipe, recipes.AlignmentRecipe):
         from training import alignment
 

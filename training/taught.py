@@ -12,7 +12,6 @@ layer, with help that is thrown away at the end:
 What is left to the highest layers is to compare what is asked with what was found.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +20,11 @@ from torch import Tensor, nn
 from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
 
 from training.data.encode import IGNORED
-from training.data.world.facets import Facet, Facets
 from training.forest import Forest
 from training.judge import Judge
+from training.values import KINDS, Values
 
 READS = 2  # layers that read; the next one matches, the one after it finds
-# What each head looks for. No query asks for two facets of a kind that a token could tell at once.
-KINDS: tuple[tuple[Facet, ...], ...] = (
-    ("item", "family"), ("event", "matter"), ("colour", "price"), ("person",), ("place",), ("day",),
-)  # fmt: skip
 SHARP = 8.0  # what the reading heads' logits are multiplied by, so that they learn fast
 RARE = -4.0  # logit of a value before anything is learnt: few tokens tell any
 CODE = 10  # numbers of a head in which what is told and what is asked are compared
@@ -88,42 +83,6 @@ class Judged:
     targets: Tensor
     looks: Tensor
     asked: Tensor
-
-
-class Values:
-    """The values of each facet, numbered; those of a kind stand together."""
-
-    def __init__(self, told: Sequence[tuple[Facet, str]]) -> None:
-        self.all: list[tuple[Facet, str]] = []
-        self.of_kind: list[slice] = []
-        self.of_facet: dict[Facet, slice] = {}
-        for kind in KINDS:
-            first = len(self.all)
-            for facet in kind:
-                start = len(self.all)
-                self.all += sorted(pair for pair in set(told) if pair[0] == facet)
-                self.of_facet[facet] = slice(start, len(self.all))
-            self.of_kind.append(slice(first, len(self.all)))
-        self._numbers = {pair: number for number, pair in enumerate(self.all)}
-
-    def told(self, facets: Sequence[Facets]) -> Tensor:
-        """(values,) of 0 and 1."""
-        row = torch.zeros(len(self.all))
-        for found in facets:
-            for pair in found.items():
-                row[self._numbers[pair]] = 1.0
-        return row
-
-    def asked(self, facets: Facets) -> list[int]:
-        """For each facet 0, or 1 + the place of the asked value among its own."""
-        return [
-            1 + self._numbers[facet, facets[facet]] - own.start if facet in facets else 0
-            for facet, own in self.of_facet.items()
-        ]
-
-    def numbers(self, facets: Facets) -> list[list[int]]:
-        """For each kind the numbers of the values that are asked."""
-        return [[self._numbers[f, facets[f]] for f in kind if f in facets] for kind in KINDS]
 
 
 class TaughtJudge(Judge):

@@ -1,12 +1,16 @@
 """Teaches vision tower and merger to see the world's things, then freezes them.
 
-A throw-away classifier reads the mean of a picture's tokens; what stays is a merger whose tokens
-carry the thing and its colour, at a size that suits the language model's embeddings.
+Throw-away classifiers read the mean of a picture's tokens: the thing, its colour, how many there
+are, their pattern, what is written on a tag, what stands beside it. What stays is a merger whose
+tokens carry all this, at a size that suits the language model's embeddings.
 """
 
 import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -14,10 +18,10 @@ from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 from transformers.processing_utils import ProcessorMixin
 
-from training import architecture, loop, whole
+from training import architecture, loop, processes, whole
 from training.data.world import lexicon
-from training.data.world.facts import held_out
-from training.data.world.pictures import SIDE_PIXELS, PictureSpec, draw
+from training.data.world.facts import PRICES, held_out
+from training.data.world.pictures import SIDE_PIXELS, PictureSpec, Position, Style, draw
 from training.origin import Origin
 from training.recipe import RUNS, VisionRecipe
 
@@ -25,24 +29,50 @@ PATCH, MERGE = 14, 2
 GRID = SIDE_PIXELS // PATCH  # patches a side
 TOKENS = (GRID // MERGE) ** 2  # tokens a picture
 GREY_SHARE = 0.4  # of the pictures lose their colour, so that a thing is known by its shape
+WEIGHTS = {"item": 1.0, "colour": 0.5, "count": 0.3, "style": 0.3, "text": 0.3, "beside": 0.3}
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
 
+_SEES: dict[str, Callable[[PictureSpec], str]] = {
+    "item": lambda spec: spec.item,
+    "colour": lambda spec: spec.colour,
+    "count": lambda spec: str(spec.count),
+    "style": lambda spec: spec.style,
+    "text": lambda spec: spec.text,
+    "beside": lambda spec: spec.beside[0] if spec.beside else "",
+}
+
 
 class Sight(nn.Module):
-    """The tower and its throw-away classifier of things and colours."""
+    """The tower and its throw-away classifiers."""
 
-    def __init__(self, visual: nn.Module, width: int, items: int, colours: int) -> None:
+    def __init__(self, visual: nn.Module, width: int) -> None:
         super().__init__()
         self.visual = visual
-        self.item_head = nn.Linear(width, items)
-        self.colour_head = nn.Linear(width, colours)
+        self.heads = nn.ModuleDict(
+            {facet: nn.Linear(width, len(values)) for facet, values in seen_values().items()}
+        )
 
-    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Args: patches (pictures, GRID**2, values). Returns features, item and colour logits."""
+    def forward(self, patches: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Args: patches (pictures, GRID**2, values). Returns features, and logits of each facet."""
         features = picture_tokens(self.visual, patches)
         pooled = features.mean(dim=1)
-        return features, self.item_head(pooled), self.colour_head(pooled)
+        return features, {facet: head(pooled).float() for facet, head in self.heads.items()}
+
+
+@cache
+def seen_values() -> dict[str, list[str]]:
+    """What each classifier tells apart; an empty word is none."""
+    words = lexicon.load()
+    items = sorted(words.items)
+    return {
+        "item": items,
+        "colour": sorted(words.colours),
+        "count": ["1", *sorted(words.counts)],
+        "style": list(get_args(Style)),
+        "text": ["", *map(str, PRICES)],
+        "beside": ["", *items],
+    }
 
 
 def picture_tokens(visual: nn.Module, patches: Tensor) -> Tensor:
@@ -60,7 +90,7 @@ def picture_tokens(visual: nn.Module, patches: Tensor) -> Tensor:
     return merged.view(count, TOKENS, -1)
 
 
-def patchify(specs: list[PictureSpec]) -> Tensor:
+def patchify(specs: Sequence[PictureSpec]) -> Tensor:
     """Draws pictures and cuts them as Qwen2-VL's preprocessor does.
 
     Returns:
@@ -78,38 +108,51 @@ def patchify(specs: list[PictureSpec]) -> Tensor:
 
 def train(recipe: VisionRecipe) -> Path:
     """Trains and saves an otherwise untrained base; returns its folder."""
+    processes.together(_train, recipe, recipe.processes)
+    return RUNS / recipe.name / "model"
+
+
+def _train(recipe: VisionRecipe) -> None:
     folder = RUNS / recipe.name
     processor = AutoProcessor.from_pretrained(RUNS / recipe.tokenizer / "model")
     torch.manual_seed(recipe.seed)
     model = architecture.build(recipe.architecture, processor)
-    words = lexicon.load()
-    items, colours = sorted(words.items), sorted(words.colours)
-    sight = Sight(model.model.visual, recipe.architecture.width, len(items), len(colours))
+    sight = Sight(model.model.visual, recipe.architecture.width)
 
     def step_of(step: int) -> loop.StepResult:
         specs = _training_specs(recipe, step)
         greys = int(len(specs) * GREY_SHARE)
         with torch.autocast("cpu", torch.bfloat16):
-            features, item_logits, colour_logits = sight(_greyed(patchify(specs), greys))
-        item = torch.tensor([items.index(spec.item) for spec in specs])
-        colour = torch.tensor([colours.index(spec.colour) for spec in specs])
+            features, logits = sight(_greyed(patchify(specs), greys))
         rms = features.float().pow(2).mean().sqrt()
-        loss = nn.functional.cross_entropy(item_logits.float(), item)
-        shade = nn.functional.cross_entropy(colour_logits[greys:].float(), colour[greys:])
-        loss = loss + 0.5 * shade
-        loss = loss + (rms - 1.0) ** 2
-        right = (item_logits.argmax(-1) == item).float().mean().item()
+        losses = {facet: _loss(facet, logits[facet], specs, greys) for facet in logits}
+        loss = sum((WEIGHTS[facet] * one for facet, one in losses.items()), (rms - 1.0) ** 2)
+        right = _right("item", logits["item"], specs)
         return loop.StepResult(loss, len(specs), {"item": right, "rms": rms.item()})
 
-    def evaluate() -> dict[str, float]:
-        return _evaluate(sight, items, colours)
-
     loop.run(
-        folder, sight, recipe.optimiser, step_of, origin=Origin.of(recipe), evaluate=evaluate,
-        evaluate_steps=max(1, recipe.optimiser.steps // 6),
+        folder, sight, recipe.optimiser, step_of, origin=Origin.of(recipe),
+        evaluate=lambda: _evaluate(sight), evaluate_steps=max(1, recipe.optimiser.steps // 6),
     )  # fmt: skip
-    _scale_merger(sight, recipe.feature_rms)
-    return save(model, processor, folder / "model")
+    if processes.rank() == 0:
+        _scale_merger(sight, recipe.feature_rms)
+        save(model, processor, folder / "model")
+
+
+def _loss(facet: str, logits: Tensor, specs: list[PictureSpec], greys: int) -> Tensor:
+    target = _target(facet, specs)
+    if facet == "colour":  # the first pictures have none
+        logits, target = logits[greys:], target[greys:]
+    return nn.functional.cross_entropy(logits, target)
+
+
+def _target(facet: str, specs: list[PictureSpec]) -> Tensor:
+    values = seen_values()[facet]
+    return torch.tensor([values.index(_SEES[facet](spec)) for spec in specs])
+
+
+def _right(facet: str, logits: Tensor, specs: list[PictureSpec]) -> float:
+    return (logits.argmax(-1) == _target(facet, specs)).float().mean().item()
 
 
 def _greyed(patches: Tensor, count: int) -> Tensor:
@@ -120,39 +163,56 @@ def _greyed(patches: Tensor, count: int) -> Tensor:
 
 
 def _training_specs(recipe: VisionRecipe, step: int) -> list[PictureSpec]:
-    rng = random.Random(f"vision/{recipe.seed}/{step}")
+    """Single things in the first steps, then looks as dialogues have them."""
+    rng = random.Random(f"vision/{recipe.seed}/{step}/{processes.rank()}")
     pairs = training_pairs()
-    return [
-        PictureSpec(*rng.choice(pairs), rng.randrange(10**6)) for _ in range(recipe.batch_pictures)
-    ]
+    specs = [drawn_spec(rng, rng.choice(pairs)) for _ in range(recipe.batch_pictures)]
+    if step < recipe.single_steps:
+        specs = [PictureSpec(spec.item, spec.colour, spec.seed) for spec in specs]
+    return specs
+
+
+def drawn_spec(rng: random.Random, pair: tuple[str, str]) -> PictureSpec:
+    """A picture of a thing and its colour; its look is a little more varied than in dialogues."""
+    spec = PictureSpec(
+        *pair,
+        rng.randrange(10**6),
+        style=rng.choice(("plain", "plain", "striped", "dotted")),
+        text=str(rng.choice(PRICES)) if rng.random() < 0.15 else "",
+    )
+    kind = rng.random()
+    if kind < 0.2:
+        return replace(spec, count=rng.choice((2, 3)))
+    if kind < 0.35:
+        beside = rng.choice(training_pairs())
+        return spec if beside[0] == spec.item else replace(spec, beside=beside)
+    if kind < 0.55:
+        return replace(spec, size="small", position=rng.choice(get_args(Position)))
+    return spec
 
 
 @cache
 def training_pairs() -> list[tuple[str, str]]:
     """Thing and colour, less the held-out combinations."""
+    return [pair for pair in _every_pair() if not held_out(*pair)]
+
+
+def _every_pair() -> list[tuple[str, str]]:
     words = lexicon.load()
-    return [
-        (item, colour)
-        for item in sorted(words.items)
-        for colour in sorted(words.colours)
-        if not held_out(item, colour)
-    ]
+    return [(item, colour) for item in sorted(words.items) for colour in sorted(words.colours)]
 
 
 @torch.no_grad()
-def _evaluate(sight: Sight, items: list[str], colours: list[str]) -> dict[str, float]:
-    """Accuracy on fresh pictures, half of them of held-out combinations."""
-    every = [(item, colour) for item in items for colour in colours]
-    rare = [pair for pair in every if held_out(*pair)]
+def _evaluate(sight: Sight) -> dict[str, float]:
+    """Accuracy on fresh pictures, of combinations that training shows and of held-out ones."""
     shares = {}
+    rare = [pair for pair in _every_pair() if held_out(*pair)]
     for name, pairs in (("seen", training_pairs()), ("held_out", rare)):
         rng = random.Random(f"vision/evaluate/{name}")
-        specs = [PictureSpec(*rng.choice(pairs), -1 - rng.randrange(10**6)) for _ in range(256)]
-        _, item_logits, colour_logits = sight(patchify(specs))
-        item = torch.tensor([items.index(spec.item) for spec in specs])
-        colour = torch.tensor([colours.index(spec.colour) for spec in specs])
-        shares[f"{name}_item"] = (item_logits.argmax(-1) == item).float().mean().item()
-        shares[f"{name}_colour"] = (colour_logits.argmax(-1) == colour).float().mean().item()
+        specs = [replace(drawn_spec(rng, rng.choice(pairs)), seed=10**6 + n) for n in range(256)]
+        _, logits = sight(patchify(specs))
+        for facet in logits if name == "seen" else ("item", "colour"):
+            shares[f"{name}_{facet}"] = _right(facet, logits[facet], specs)
     return shares
 
 
@@ -160,7 +220,7 @@ def _evaluate(sight: Sight, items: list[str], colours: list[str]) -> dict[str, f
 def _scale_merger(sight: Sight, rms: float) -> None:
     """Scales the merger's last layer so that picture tokens have the wanted size."""
     rng = random.Random("vision/scale")
-    specs = [PictureSpec(*rng.choice(training_pairs()), rng.randrange(10**6)) for _ in range(256)]
+    specs = [drawn_spec(rng, rng.choice(training_pairs())) for _ in range(256)]
     features = picture_tokens(sight.visual, patchify(specs))
     last = sight.visual.merger.mlp[-1]
     factor = rms / features.pow(2).mean().sqrt()

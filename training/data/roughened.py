@@ -1,0 +1,101 @@
+"""Words that mean nothing, put into what training reads.
+
+A reader who has only met words that tell something takes every new word to tell something, and
+held-out data is full of new words: queries in another wording, lines that training never shows.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from training.data.world.dialogues import Turn, WorldDialogue
+from training.data.world.lexicon import Language
+from training.data.world.queries import WorldQuery
+from training.data.world.splits import Sample
+
+QUERIES, LINES = 0.6, 0.3  # shares that get a word or two
+UNREAD = 0.08  # share of the lines that become such words alone
+
+_WORDS = (
+    "perhaps mention topic discussed whatever brought speak else concerning around details maybe "
+    "passage conversation came ever please please could would somebody point moment quick recall "
+    "section mostly simply everything mentioned talked locate which thread earlier"
+).split()
+_ONSETS = "b br c ch d dr f fl g gr h j k l m n p pl qu r s sh st t tr v w z".split()
+_VOWELS = "a e i o u ai ea ee ou".split()
+_ENDS = ["", "", "n", "r", "s", "t", "nd", "ck", "ll", "ght"]
+_PARTICLES = (
+    "呢 吧 请 帮我 麻烦 大概 也许 那些 这里 曾经 到底 所有 提起 内容 部分 记录 方面 其中".split()
+)
+_CHARACTERS = (
+    "可以能会想要说起来看过做完成为从前后面里外上下左右中间时候年分种样点头手心目口身体力气"
+    "开关进出回到去往返正反高低长短多少新旧快慢轻重先再又还更最很太都只就才已经将被把让给对"
+)
+
+
+def sample(drawn: Sample, rng: random.Random) -> Sample:
+    """Roughens queries and lines; what is told and asked stays."""
+    queries = tuple(query_of(query, rng) for query in drawn.queries)
+    return Sample(dialogue_of(drawn.dialogue, rng), queries)
+
+
+def query_of(query: WorldQuery, rng: random.Random) -> WorldQuery:
+    return replace(query, text=text_of(query.text, query.language, rng, QUERIES))
+
+
+def dialogue_of(dialogue: WorldDialogue, rng: random.Random) -> WorldDialogue:
+    """Lines with words that mean nothing, and some that are nothing else.
+
+    Only lines that neither lead their stretch nor show a picture become unreadable: what a query
+    asks for is mostly told by others.
+    """
+    leads = {stretch.start for stretch in dialogue.stretches}
+    turns = tuple(
+        _turn(turn, dialogue.language, rng, may_vanish=number not in leads)
+        for number, turn in enumerate(dialogue.turns)
+    )
+    return replace(dialogue, turns=turns)
+
+
+def text_of(text: str, language: Language, rng: random.Random, share: float) -> str:
+    """In a share of the cases, one or two words that mean nothing are put into a text."""
+    if not text or rng.random() >= share:
+        return text
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        text = _put_in(text, language, rng)
+    return text
+
+
+def _turn(turn: Turn, language: Language, rng: random.Random, *, may_vanish: bool) -> Turn:
+    if may_vanish and not turn.picture and rng.random() < UNREAD:
+        words = [_word(language, rng) for _ in range(rng.randint(2, 6))]
+        return replace(turn, text=(" " if language == "en" else "").join(words))
+    return replace(turn, text=text_of(turn.text, language, rng, LINES))
+
+
+def _put_in(text: str, language: Language, rng: random.Random) -> str:
+    word = _word(language, rng)
+    if language == "zh":
+        return word + text if rng.random() < 0.5 else text + word
+    words = text.split(" ")
+    words.insert(rng.randint(0, len(words)), word)
+    return " ".join(words)
+
+
+def _word(language: Language, rng: random.Random) -> str:
+    """A common word of another kind of talk, or one that does not exist."""
+    if language == "zh":
+        if rng.random() < 0.4:
+            return rng.choice(_PARTICLES)
+        return "".join(rng.choice(_CHARACTERS) for _ in range(rng.randint(1, 3)))
+    if rng.random() < 0.4:
+        return rng.choice(_WORDS)
+    return "".join(_syllable(rng) for _ in range(rng.randint(1, 3)))
+
+
+def _syllable(rng: random.Random) -> str:
+    return _one(_ONSETS, rng) + _one(_VOWELS, rng) + _one(_ENDS, rng)
+
+
+def _one(parts: Sequence[str], rng: random.Random) -> str:
+    return rng.choice(parts)

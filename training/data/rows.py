@@ -1,0 +1,169 @@
+"""Dialogues and queries as the lowest layers read them, with what each line tells."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.data import pairs, prompts, roughened
+from training.data.encode import Encoded, Encoder
+from training.data.prompts import ASKED, DEFAULT_SYSTEM, Example, Exercise
+from training.data.world import facets, splits
+from training.data.world.dialogues import WorldDialogue
+from training.data.world.facets import Facets
+from training.data.world.pictures import PictureSpec
+from training.data.world.splits import Sample, Split
+
+QUERY_END = "<|query_end|>"
+NOTHING = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One prompt, with an answer or without.
+
+    Attributes:
+        query_end: place of the token that ends the query, or NOTHING.
+        line_of: (tokens,), which line of the dialogue a token stands in, or NOTHING.
+        told: what each line tells, of its topic and of what stands beside that in a picture.
+        asked: what the query asks; empty without one.
+        begins: (lines,) of bool, whether a stretch begins there.
+        answers: (lines,) of bool, whether a line belongs to the answer.
+    """
+
+    encoded: Encoded
+    query_end: int
+    line_of: NDArray[np.int64]
+    told: tuple[tuple[Facets, ...], ...]
+    asked: Facets
+    begins: NDArray[np.bool_]
+    answers: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows, padded on the right.
+
+    Attributes:
+        ids: (rows, tokens). positions: (3, rows, tokens). line_of: (rows, tokens).
+        query_ends: (rows,).
+    """
+
+    rows: tuple[Row, ...]
+    ids: Tensor
+    positions: Tensor
+    line_of: Tensor
+    query_ends: Tensor
+    pictures: tuple[PictureSpec, ...]
+
+
+def gather(rows: Sequence[Row], pad_id: int) -> Block:
+    longest = max(len(row.encoded.ids) for row in rows)
+    ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
+    positions = np.zeros((3, len(rows), longest), dtype=np.int64)
+    line_of = np.full((len(rows), longest), NOTHING, dtype=np.int64)
+    for number, row in enumerate(rows):
+        size = len(row.encoded.ids)
+        ids[number, :size] = row.encoded.ids
+        positions[:, number, :size] = row.encoded.positions
+        line_of[number, :size] = row.line_of
+    return Block(
+        rows=tuple(rows),
+        ids=torch.from_numpy(ids),
+        positions=torch.from_numpy(positions),
+        line_of=torch.from_numpy(line_of),
+        query_ends=torch.tensor([row.query_end for row in rows]),
+        pictures=tuple(spec for row in rows for spec in row.encoded.pictures),
+    )
+
+
+class Rows:
+    """Makes rows of any kind.
+
+    Args:
+        query_end: the token that ends a query.
+    """
+
+    def __init__(self, encoder: Encoder, query_end: int) -> None:
+        self._encoder = encoder
+        self._query_end = query_end
+
+    def exercise(
+        self, kind: Exercise, sample: Sample, rng: random.Random, *, rough: bool = True
+    ) -> Row:
+        """One of the base's own exercises over a sample, with one of its queries."""
+        query = rng.choice(sample.queries)
+        sample = Sample(sample.dialogue, (query,))
+        if rough:
+            sample = roughened.sample(sample, rng)
+        example = prompts.exercise(kind, sample, rng)
+        return self.row(example, sample.dialogue, query.facets if kind == "find" else {})
+
+    def row(self, example: Example, dialogue: WorldDialogue, asked: Facets) -> Row:
+        """A prompt whose lines are the dialogue's turns; one without lines tells nothing."""
+        encoded = self._encoder.encode(example)
+        line_of = np.full(len(encoded.ids), NOTHING, dtype=np.int64)
+        for number, (start, end) in enumerate(
+            zip(encoded.line_starts, encoded.line_ends, strict=True)
+        ):
+            line_of[start : end + 1] = number
+        begins = np.zeros(len(encoded.lines), dtype=np.bool_)
+        answers = encoded.lines
+        if len(encoded.lines):
+            begins[[stretch.start for stretch in dialogue.stretches]] = True
+            if example.kind in ("topics", "split"):
+                answers = np.zeros_like(answers)
+        return Row(
+            encoded, self._place(encoded), line_of, _told(dialogue) if len(begins) else (), asked,
+            begins, answers,
+        )  # fmt: skip
+
+    def query(self, split: Split, rng: random.Random, *, rough: bool = True) -> Row:
+        """A query alone, as a corpus or a dialogue is asked."""
+        while True:
+            number = rng.randrange(splits.DIALOGUES[split])
+            drawn = splits.sample(split, number, queries=1 if rng.random() < 0.5 else 0)
+            if drawn.queries:
+                text, asked = drawn.queries[0].text, drawn.queries[0].facets
+                language = drawn.queries[0].language
+                break
+            dialogue = drawn.dialogue
+            told = facets.told(dialogue, rng.randrange(len(dialogue.topics)))
+            query = pairs.make_query(told, dialogue.language, rng)
+            if query is not None:
+                text, asked, language = query.text, query.facets, dialogue.language
+                break
+        if rough:
+            text = roughened.text_of(text, language, rng, roughened.QUERIES)
+        encoded = self._encoder.encode(Example(DEFAULT_SYSTEM, ASKED.format(text), "", (), "query"))
+        place = self._place(encoded)
+        ids = encoded.ids[: place + 1]
+        encoded = replace(
+            encoded, ids=ids, answer=encoded.answer[: place + 1],
+            positions=encoded.positions[:, : place + 1],
+        )  # fmt: skip
+        line_of = np.full(len(ids), NOTHING, dtype=np.int64)
+        nothing = np.zeros(0, dtype=np.bool_)
+        return Row(encoded, place, line_of, (), asked, nothing, nothing)
+
+    def _place(self, encoded: Encoded) -> int:
+        found = np.flatnonzero(encoded.ids == self._query_end)
+        return int(found[0]) if len(found) else NOTHING
+
+
+def _told(dialogue: WorldDialogue) -> tuple[tuple[Facets, ...], ...]:
+    """What each turn tells by itself."""
+    owner = {
+        turn: stretch.topic
+        for stretch in dialogue.stretches
+        for turn in range(stretch.start, stretch.stop)
+    }
+    found = []
+    for number, turn in enumerate(dialogue.turns):
+        told = facets.told_by(dialogue.topics[owner[number]], [turn], dialogue.language)
+        found.append((told.facets, told.beside) if told.beside else (told.facets,))
+    return tuple(found)
