@@ -15,7 +15,7 @@ from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
 from training import loop, processes, values, whole
 from training.data.encode import Encoder
-from training.data.rows import NOTHING, QUERY_END, Block, Rows, gather
+from training.data.rows import NOTHING, Block, Rows, gather
 from training.data.world import splits
 from training.layers import Layers, levelled
 from training.origin import Origin
@@ -140,9 +140,8 @@ def load(name: str, tokenizer: str) -> tuple[Reader, Rows, Qwen2VLForConditional
 def parts(model: Qwen2VLForConditionalGeneration, tokenizer: str) -> tuple[Reader, Rows, int]:
     processor = AutoProcessor.from_pretrained(RUNS / tokenizer / "model")
     encoder = Encoder(processor.tokenizer, GRID // MERGE)
-    query_end = int(processor.tokenizer.convert_tokens_to_ids(QUERY_END))
     pad_id = int(processor.tokenizer.pad_token_id)
-    return Reader(model, encoder.image_id), Rows(encoder, query_end), pad_id
+    return Reader(model, encoder.image_id), Rows(encoder, processor.tokenizer), pad_id
 
 
 def keep_heads(reader: Reader, folder: Path) -> None:

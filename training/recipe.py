@@ -131,37 +131,40 @@ class AlignmentRecipe(Run):
     found_gain: float = 0.2
 
 
-class BaseRecipe(Run):
-    """The language model over a frozen vision tower."""
+class ThinRun(Run):
+    """A run over thin dialogues: what it teaches lies above what is read and compared."""
 
-    EARLIER = ("tokenizer", "start")
-
-    kind: Literal["base"]
     tokenizer: RunName
-    start: RunName = Field(description="Name of the run it goes on from: vision, or another base.")
     seed: int = 0
     optimiser: Optimiser
-    processes: Count = Field(default=1, description="Each computes batches of its own.")
-    batch_tokens: Count = Field(description="Padded tokens a step and process.")
-    easy_steps: NotNegative = Field(
-        default=0, description="First steps, on the simplest exercises."
-    )
-    brief_steps: NotNegative = Field(default=0, description="First steps, on telling lines alone.")
-    brief_batch_tokens: Count = Field(default=1600, description="As batch_tokens, in those steps.")
-    short_steps: NotNegative = Field(description="First steps, on short dialogues.")
-    mixture: Literal["find", "point"] = Field(
-        default="find", description="Of exercises, after the easy steps."
-    )
-    text_weight: float = Field(default=0.3, description="Of predicting the dialogue's words.")
-    line_weight: float = Field(default=1.0, description="Of the throw-away head on each line.")
-    line_layer: Count = Field(default=4, description="The head reads the output of this layer.")
-    match_weight: float = Field(default=1.0, description="Of the throw-away pair of heads.")
-    match_layer: Count = 3
-    fixed_dimensions: NotNegative = Field(
-        default=0, description="Of the embedding, kept as aligned."
-    )
+    processes: Count = Field(default=1, description="Each has a bank of its own.")
+    bank_batches: Count = Field(description="That a process reads before it begins.")
+    batch_rows: Count = Field(description="Prompts a step and process.")
+    short_steps: NotNegative = Field(default=0, description="First steps, on the shorter half.")
+    help_weight: float = Field(default=0.5, description="Of the throw-away heads.")
     evaluate_steps: Count = 300
     evaluate_queries: Count = 60
+
+
+class BaseRecipe(ThinRun):
+    """The language model, above the layers that match."""
+
+    EARLIER = ("tokenizer", "matching")
+
+    kind: Literal["base"]
+    matching: RunName
+
+
+class PointingRecipe(ThinRun):
+    """A LoRA adapter for one published task on the base, taught as the base was."""
+
+    EARLIER = ("tokenizer", "base")
+
+    kind: Literal["pointing"]
+    task: Literal["fragment", "split"]
+    base: RunName
+    rank: Count = 32
+    alpha: Count = 64
 
 
 class AdapterRecipe(Run):
@@ -262,6 +265,7 @@ AnyRecipe = (
     | MatchingRecipe
     | AlignmentRecipe
     | BaseRecipe
+    | PointingRecipe
     | AdapterRecipe
     | ClipRecipe
     | EmbedRecipe

@@ -70,6 +70,10 @@ def _trained(recipe: recipes.AnyRecipe) -> Path:
         from training import base
 
         return base.train(recipe)
+    if isinstance(recipe, recipes.PointingRecipe):
+        from training import pointers
+
+        return pointers.train(recipe)
     if isinstance(recipe, recipes.ClipRecipe):
         from training import clip
 

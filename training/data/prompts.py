@@ -22,7 +22,9 @@ ASKED = "<|query_start|>{}<|query_end|>"
 MORE_QUERIES = 10
 BRIEF_LINES = 3
 DEFAULT_SYSTEM = "You are a helpful assistant."
-Exercise = Literal["find", "topics", "speaker", "word", "pictures", "thing", "caption"]
+Exercise = Literal[
+    "find", "topics", "speaker", "word", "pictures", "thing", "caption", "question", "continue"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,18 @@ def fragment_example(dialogue: WorldDialogue, query: WorldQuery) -> Example:
     """The published retrieval prompt and its gold answer."""
     prompt = f2rvlm.render_fragment(utterances(dialogue), query.text)
     answer = f2rvlm.format_answer(query.utterance_ids, query.image_ids)
-    return Example(prompt.system, prompt.user, answer, dialogue.pictures, "fragment")
+    wanted = set(query.utterance_ids)
+    lines = tuple(number in wanted for number in range(len(dialogue.turns)))
+    return Example(prompt.system, prompt.user, answer, dialogue.pictures, "fragment", lines)
 
 
 def split_example(dialogue: WorldDialogue) -> Example:
     """The published splitting prompt and its gold answer."""
     prompt = f2rvlm.render_split(utterances(dialogue))
     answer = f2rvlm.format_split([list(range(s.start, s.stop)) for s in dialogue.stretches])
-    return Example(prompt.system, prompt.user, answer, dialogue.pictures, "split")
+    starts = {stretch.start for stretch in dialogue.stretches}
+    lines = tuple(number in starts for number in range(len(dialogue.turns)))
+    return Example(prompt.system, prompt.user, answer, dialogue.pictures, "split", lines)
 
 
 def exercise(kind: Exercise, sample: Sample, rng: random.Random) -> Example:
@@ -78,6 +84,10 @@ def exercise(kind: Exercise, sample: Sample, rng: random.Random) -> Example:
     dialogue = sample.dialogue
     if kind == "caption":
         return _caption(rng, dialogue)
+    if kind == "question":
+        return _question(rng, dialogue)
+    if kind == "continue":
+        return _continue(rng, dialogue)
     # Ids sometimes start elsewhere, so that pointing is copying and not counting.
     first = rng.randrange(1, 60) if rng.random() < 0.3 else 0
     turns = utterances(dialogue, first)
@@ -189,6 +199,38 @@ def _caption(rng: random.Random, dialogue: WorldDialogue) -> Example:
     instruction = "picture" if language == "en" else "图片"
     answer = f"{shade} {thing}" if language == "en" else f"{shade}的{thing}"
     return Example(DEFAULT_SYSTEM, f"{instruction}: <image>", answer, (picture,), "caption")
+
+
+def _question(rng: random.Random, dialogue: WorldDialogue) -> Example:
+    """Asks one thing about how a picture looks."""
+    words = lexicon.load()
+    shown = dialogue.pictures or (PictureSpec(*rng.choice(_seen_pairs()), rng.randrange(10**6)),)
+    picture = rng.choice(shown)
+    language = rng.choice(lexicon.LANGUAGES)
+    asks = {
+        "en": {"colour": "which colour", "count": "how many", "text": "what is written"},
+        "zh": {"colour": "什么颜色", "count": "有几个", "text": "写着什么"},
+    }[language]
+    answers = {
+        "colour": words.colours[picture.colour].say(language),
+        "count": str(picture.count),
+        "text": picture.text,
+    }
+    asked = rng.choice([name for name, answer in answers.items() if answer])
+    return Example(
+        DEFAULT_SYSTEM, f"{asks[asked]}: <image>", answers[asked], (picture,), "question"
+    )
+
+
+def _continue(rng: random.Random, dialogue: WorldDialogue) -> Example:
+    """What might be said next, after a few lines of one stretch."""
+    stretch = rng.choice(dialogue.stretches)
+    turns = [turn for turn in dialogue.turns[stretch.start : stretch.stop] if turn.text]
+    size = min(len(turns), rng.randint(2, 5))
+    first = rng.randint(0, len(turns) - size)
+    *before, last = turns[first : first + size] or dialogue.turns[:1]
+    said = "\n".join(f"{turn.speaker}: {turn.text}" for turn in before)
+    return Example(DEFAULT_SYSTEM, f"continue\n{said}", last.text, (), "continue")
 
 
 def _seen_pairs() -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,10 @@ from training.data.world.pictures import PictureSpec
 from training.data.world.splits import Sample, Split
 
 QUERY_END = "<|query_end|>"
+ID_TAGS = (
+    ("<|utt_id_start|>", "<|utt_id_end|>"),
+    ("<|img_id_start|>", "<|img_id_end|>"),
+)
 NOTHING = -1
 
 
@@ -29,8 +34,10 @@ class Row:
     Attributes:
         query_end: place of the token that ends the query, or NOTHING.
         line_of: (tokens,), which line of the dialogue a token stands in, or NOTHING.
+        in_id: (tokens,) of bool, whether a token is part of a turn's or a picture's id.
         told: what each line tells, of its topic and of what stands beside that in a picture.
         asked: what the query asks; empty without one.
+        topics: (lines,), which topic a line is about.
         begins: (lines,) of bool, whether a stretch begins there.
         answers: (lines,) of bool, whether a line belongs to the answer.
     """
@@ -38,8 +45,10 @@ class Row:
     encoded: Encoded
     query_end: int
     line_of: NDArray[np.int64]
+    in_id: NDArray[np.bool_]
     told: tuple[tuple[Facets, ...], ...]
     asked: Facets
+    topics: NDArray[np.int64]
     begins: NDArray[np.bool_]
     answers: NDArray[np.bool_]
 
@@ -82,15 +91,14 @@ def gather(rows: Sequence[Row], pad_id: int) -> Block:
 
 
 class Rows:
-    """Makes rows of any kind.
+    """Makes rows of any kind."""
 
-    Args:
-        query_end: the token that ends a query.
-    """
-
-    def __init__(self, encoder: Encoder, query_end: int) -> None:
+    def __init__(self, encoder: Encoder, tokenizer: Any) -> None:
         self._encoder = encoder
-        self._query_end = query_end
+        self._query_end = tokenizer.convert_tokens_to_ids(QUERY_END)
+        starts, ends = zip(*ID_TAGS, strict=True)
+        self._id_starts = tokenizer.convert_tokens_to_ids(list(starts))
+        self._id_ends = tokenizer.convert_tokens_to_ids(list(ends))
 
     def exercise(
         self, kind: Exercise, sample: Sample, rng: random.Random, *, rough: bool = True
@@ -112,13 +120,17 @@ class Rows:
         ):
             line_of[start : end + 1] = number
         begins = np.zeros(len(encoded.lines), dtype=np.bool_)
+        topics = np.zeros(len(encoded.lines), dtype=np.int64)
         answers = encoded.lines
         if len(encoded.lines):
             begins[[stretch.start for stretch in dialogue.stretches]] = True
+            for stretch in dialogue.stretches:
+                topics[stretch.start : stretch.stop] = stretch.topic
             if example.kind in ("topics", "split"):
                 answers = np.zeros_like(answers)
+        told = _told(dialogue) if len(begins) else ()
         return Row(
-            encoded, self._place(encoded), line_of, _told(dialogue) if len(begins) else (), asked,
+            encoded, self._place(encoded), line_of, self._in_id(encoded), told, asked, topics,
             begins, answers,
         )  # fmt: skip
 
@@ -147,8 +159,14 @@ class Rows:
             positions=encoded.positions[:, : place + 1],
         )  # fmt: skip
         line_of = np.full(len(ids), NOTHING, dtype=np.int64)
-        nothing = np.zeros(0, dtype=np.bool_)
-        return Row(encoded, place, line_of, (), asked, nothing, nothing)
+        none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+        in_id = np.zeros(len(ids), dtype=np.bool_)
+        return Row(encoded, place, line_of, in_id, (), asked, none, nothing, nothing)
+
+    def _in_id(self, encoded: Encoded) -> NDArray[np.bool_]:
+        opened = np.isin(encoded.ids, self._id_starts).cumsum()
+        closed = np.isin(encoded.ids, self._id_ends).cumsum()
+        return (opened > closed) & ~np.isin(encoded.ids, self._id_starts)
 
     def _place(self, encoded: Encoded) -> int:
         found = np.flatnonzero(encoded.ids == self._query_end)
