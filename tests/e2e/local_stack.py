@@ -20,6 +20,8 @@ from tests.e2e.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 COLLOQUY = (sys.executable, "-m", "colloquy.cli")
 _LOOK_AGAIN_S = 0.1
+# An engine here is stuck sooner than a user's: its longest step takes a second, not many.
+STUCK_AFTER_S = 20
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def write_profile(folder: Path, name: str = "starter", *, whole: bool = True) ->
     if not whole:
         del content["reranker"], content["engines"]["embedder"], content["spaces"]["lamra"]
         content["tasks"] = {"fragment": content["tasks"]["fragment"]}
+    for engine in content["engines"].values():
+        engine["stuck_after_s"] = STUCK_AFTER_S
     content |= {"root": str(ROOT), "state": str(folder / "var")}
     # Tests ask as fast as they can, all from one place.
     quota = {"requests_per_s": 10_000.0, "burst": 10_000}
