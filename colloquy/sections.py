@@ -61,6 +61,12 @@ class VllmEngine(Section):
     gpu_memory_share: float = Field(default=0.9, gt=0, le=1)
     eager: bool = Field(default=True, description="No compilation: starts sooner, runs slower.")
     start_within_s: int = Field(default=600, gt=0)
+    stuck_after_s: int = Field(
+        default=60,
+        gt=0,
+        description="One that has answered its probe and then does not for so long is started "
+        "again.",
+    )
     capabilities: Capabilities = Capabilities()
 
 

@@ -1,11 +1,19 @@
 """For every test."""
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no finding: bounds of time are tests of their own, and count the processor's.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+def pytest_configure() -> None:
+    # torch's threads wait for each other by spinning. Beside engines, which live as long as the
+    # session, a small model's step then takes ten times as long; asleep, they compute the same.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -48,7 +48,7 @@ def _is_core(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def run_engine(
+def launch_engine(
     base: Path,
     folder: Path,
     *,
@@ -57,7 +57,10 @@ def run_engine(
     runner: Literal["generate", "pooling"] = "generate",
     dtype: str = "bfloat16",
 ) -> Iterator[LiveEngine]:
-    """Starts an engine on the checkpoint in `base` and ends it, children included."""
+    """Begins to start an engine on the checkpoint in `base`, and ends it, children included.
+
+    `await_engine` returns when it serves; meanwhile another may be launched, too.
+    """
     path, log = folder / "engine.sock", folder / "engine.log"
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server",
@@ -84,7 +87,6 @@ def run_engine(
         )
     engine = LiveEngine(f"unix:{path}", model, base, log, process)
     try:
-        _wait(engine, path)
         yield engine
     finally:
         stop(engine)
@@ -100,12 +102,14 @@ def stop(engine: LiveEngine) -> None:
     engine.process.wait(timeout=30)
 
 
-def _wait(engine: LiveEngine, path: Path) -> None:
+def await_engine(engine: LiveEngine) -> LiveEngine:
+    path = Path(engine.address.removeprefix("unix:"))
     give_up = time.monotonic() + START_WITHIN_S
     while not _listens(path):
         if engine.process.poll() is not None or time.monotonic() > give_up:
             raise RuntimeError("the engine did not start:\n" + engine.log.read_text()[-4_000:])
         time.sleep(0.5)
+    return engine
 
 
 def _listens(path: Path) -> bool:

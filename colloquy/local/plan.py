@@ -33,6 +33,8 @@ class ChildPlan:
         address: `unix:/path` or `http://host:port` where `health` is asked.
         vital: descendants whose title begins so must live as long as the child.
         start_within_s: then a start counts as failed.
+        stuck_after_s: an engine that has answered its probe and then does not for so long is
+            started again.
         tries: starts that may fail before the first good one; then the stack gives up.
         stop_within_s: from asking it to end to making it.
     """
@@ -45,6 +47,7 @@ class ChildPlan:
     kind: Literal["engine", "service"] = "service"
     vital: str | None = None
     start_within_s: float = 60.0
+    stuck_after_s: float = 60.0
     tries: int = 3
     stop_within_s: float = 12.0
     port: tuple[str, int] | None = None
@@ -153,6 +156,7 @@ def _engine(profile: Profile, name: str, engine: VllmEngine, shared: dict[str, s
         kind="engine",
         vital=VLLM_TITLE,
         start_within_s=engine.start_within_s,
+        stuck_after_s=engine.stuck_after_s,
         tries=2,
         stop_within_s=8.0,
     )

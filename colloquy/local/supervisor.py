@@ -28,8 +28,6 @@ _LOOK_S = 2.0
 _READY_WITHIN_S = 4.0
 # The services that ask engines, and say of each whether it answers.
 _WATCH_ENGINES = frozenset({"generator", "retriever", "reranker"})
-# An engine that has answered its probe and then does not for so long is started again.
-STUCK_AFTER_S = 60.0
 
 
 Planner = Callable[[Profile, Path, Handed], list[ChildPlan]]
@@ -164,7 +162,7 @@ class Supervisor:
             # A new engine's first answers take their time: it is measured by its start limit.
             green_at = self._green_at.get(name, 0.0)
             fresh = green_at < child.ready_since
-            limit_s = child.plan.start_within_s if fresh else STUCK_AFTER_S
+            limit_s = child.plan.start_within_s if fresh else child.plan.stuck_after_s
             if now - max(green_at, child.ready_since) > limit_s:
                 child.restart(f"did not answer its probe for {limit_s:.0f} s")
 

@@ -4,6 +4,7 @@ fails       prints a reason and ends with status 3
 vital       has a process titled `VITAL::core`, without which it is a shell
 escapee     has a process that left its session and its parent
 stubborn    ignores SIGTERM
+hurried     has less time to start and to answer its first probe; see fake_stack.py
 red:NAME    says in /readyz that check NAME is not ready
 """
 

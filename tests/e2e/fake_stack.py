@@ -32,7 +32,7 @@ def _planned(profile: Profile, name: str, does: list[str]) -> ChildPlan:
         health="/healthz",
         kind="engine" if engine else "service",
         vital="VITAL::" if engine else None,
-        start_within_s=20.0,
+        start_within_s=8.0 if "hurried" in does else 20.0,
         port=("127.0.0.1", port) if port else None,
         stop_within_s=2.0,
     )

@@ -1,11 +1,14 @@
 """A stack that `colloquy up` brought up, as tests use it."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -20,6 +23,14 @@ from tests.e2e.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 COLLOQUY = (sys.executable, "-m", "colloquy.cli")
 _LOOK_AGAIN_S = 0.1
+# What a killed indexer held is another's so soon: the rest of what was sent waits for it.
+_LEASE_S = 5.0
+# An engine here is stuck sooner than a user's: its longest step takes a second, not many.
+STUCK_AFTER_S = 20
+SAMPLES = ROOT / "starter" / "samples"
+# Of the sample corpus, one dialogue in so many, beside those that answer its first queries.
+_ONE_IN = 4
+_QUERIES = 3
 
 
 @dataclass(frozen=True)
@@ -90,23 +101,48 @@ class LocalStack:
         )
 
 
-def write_profile(folder: Path, name: str = "starter", *, whole: bool = True) -> Path:
+def write_profile(folder: Path, name: str = "starter", *, engine_url: str | None = None) -> Path:
     """A copy of a profile of the repository whose state and port are its own.
 
     Args:
-        whole: if not, one engine alone runs, and finds by CLIP and words.
+        engine_url: of a server that stands in for the engine; then no other engine runs, and the
+            stack finds by CLIP and words.
     """
     content = yaml.safe_load((ROOT / "profiles" / f"{name}.yaml").read_text(encoding="utf-8"))
-    if not whole:
+    if engine_url is not None:
         del content["reranker"], content["engines"]["embedder"], content["spaces"]["lamra"]
-        content["tasks"] = {"fragment": content["tasks"]["fragment"]}
+        content["tasks"] = {"fragment": content["tasks"]["fragment"] | {"checkpoint": None}}
+        content["engines"]["starter"] |= {"url": engine_url, "max_model_len": 4_096}
+        content["indexer"]["lease_s"] = _LEASE_S
+    for engine in content["engines"].values():
+        engine["stuck_after_s"] = STUCK_AFTER_S
     content |= {"root": str(ROOT), "state": str(folder / "var")}
     # Tests ask as fast as they can, all from one place.
     quota = {"requests_per_s": 10_000.0, "burst": 10_000}
-    content["gateway"] |= {"port": free_port(), "tenant": quota}
+    samples = write_samples(folder)
+    content["gateway"] |= {"port": free_port(), "tenant": quota, "samples": str(samples)}
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
+
+
+def write_samples(folder: Path) -> Path:
+    """The sample dialogues, and so much of the sample corpus as a test of the demo has time for."""
+    corpus = folder / "samples" / "corpus"
+    corpus.mkdir(parents=True)
+    shutil.copy(SAMPLES / "dialogues.json", corpus.parent)
+    queries = Path(shutil.copy(SAMPLES / "corpus" / "queries.jsonl", corpus))
+    with queries.open(encoding="utf-8") as lines:
+        asked = [json.loads(line) for line in islice(lines, _QUERIES)]
+    gold = {one["dialogue_id"] for query in asked for one in query["gold"]}
+    with (SAMPLES / "corpus" / "dialogues.ndjson").open(encoding="utf-8") as lines:
+        kept = [
+            line
+            for place, line in enumerate(lines)
+            if place % _ONE_IN == 0 or json.loads(line)["id"] in gold
+        ]
+    (corpus / "dialogues.ndjson").write_text("".join(kept), encoding="utf-8")
+    return corpus.parent
 
 
 def until(what: Callable[[], object], *, within_s: float) -> float:

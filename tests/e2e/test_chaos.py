@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from colloquy.local.processes import Identity, title_of
-from tests.e2e.local_stack import LocalStack, living, until
+from tests.e2e.local_stack import STUCK_AFTER_S, LocalStack, living, until
 
 QUESTION = {
     "query": "the cake for grandma",
@@ -24,8 +24,8 @@ QUESTION = {
 SERVICE_BACK_WITHIN_S = 15
 ENGINE_BACK_WITHIN_S = 150
 RED_WITHIN_S = 5
-# The supervisor waits a minute before it gives up on an engine that is alive.
-STUCK_BACK_WITHIN_S = ENGINE_BACK_WITHIN_S + 75
+# The supervisor waits before it gives up on an engine that is alive.
+STUCK_BACK_WITHIN_S = ENGINE_BACK_WITHIN_S + STUCK_AFTER_S + 15
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Kills indexer, retriever and everything while dialogues come in, and counts what is there after.
 
-A short run on a part of the profile by default; `make chaos` asks for 5,000 dialogues, 20 kills
-and the whole of it.
+A short run by default, on a part of the profile and beside a double of its engine, which is asked
+for nothing; `make chaos` asks for 5,000 dialogues, 20 kills and the whole of it, engines too.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from colloquy.local.processes import Identity, family, processes
+from tests.doubles.engine import serve_engine
 from tests.e2e.ingestion import COLLECTION, Sender, what_is_left
 from tests.e2e.local_stack import LocalStack, living, until, write_profile
 
@@ -32,13 +33,15 @@ def own_stack(
 ) -> Iterator[LocalStack]:
     """Another than the session's: it is killed as a whole, and its files are read."""
     folder = tmp_path_factory.mktemp("ingestion")
-    stack = LocalStack(write_profile(folder, whole=pytestconfig.getoption("--whole")))
-    try:
-        up = stack.run("up")
-        assert up.returncode == 0, up.stdout + up.stderr
-        yield stack
-    finally:
-        stack.run("down")
+    with serve_engine() as (engine_url, _):
+        whole = pytestconfig.getoption("--whole")
+        stack = LocalStack(write_profile(folder, engine_url=None if whole else engine_url))
+        try:
+            up = stack.run("up")
+            assert up.returncode == 0, up.stdout + up.stderr
+            yield stack
+        finally:
+            stack.run("down")
 
 
 @pytest.mark.e2e

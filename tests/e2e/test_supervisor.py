@@ -229,7 +229,7 @@ def test_a_taken_port_says_which_and_by_whom(make: Make) -> None:
 
 
 def test_an_engine_whose_probe_stays_unanswered_is_started_again(make: Make) -> None:
-    stack = make(generator=["red:engine:one"])
+    stack = make(engine_one=["vital", "hurried"], generator=["red:engine:one"])
     stack.start()
     until(lambda: pid_of(stack, "engine-one"), within_s=60)
     before = pid_of(stack, "engine-one")

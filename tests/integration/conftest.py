@@ -8,7 +8,7 @@ import pytest
 
 from colloquy.engine.client import EngineClient
 from colloquy.profile import Capabilities
-from tests.live_engine import LiveEngine, run_engine
+from tests.live_engine import LiveEngine, await_engine, launch_engine
 
 STARTER = Path(__file__).parents[2] / "starter"
 
@@ -30,20 +30,33 @@ def engine_dtype(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def engine(
-    registry: Path, tmp_path_factory: pytest.TempPathFactory, engine_dtype: str
+    registry: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    engine_dtype: str,
+    request: pytest.FixtureRequest,
 ) -> Iterator[LiveEngine]:
     """Serves `base@1`; no adapter is loaded at first."""
     folder = tmp_path_factory.mktemp("engine")
-    with run_engine(registry / "base" / "1", folder, dtype=engine_dtype) as running:
-        yield running
+    with launch_engine(registry / "base" / "1", folder, dtype=engine_dtype) as launched:
+        # A start keeps one core busy for half a minute: the other's, if it is wanted, goes beside.
+        if any("pooling_engine" in getattr(i, "fixturenames", ()) for i in request.session.items):
+            request.getfixturevalue("launched_pooling_engine")
+        yield await_engine(launched)
 
 
 @pytest.fixture(scope="session")
-def pooling_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
-    """Serves `base@1` as a model that embeds; no adapter is loaded at first."""
+def launched_pooling_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
+    """Its start has begun."""
     folder = tmp_path_factory.mktemp("pooling")
-    with run_engine(STARTER / "base" / "1", folder, max_loras=4, runner="pooling") as running:
-        yield running
+    base = STARTER / "base" / "1"
+    with launch_engine(base, folder, max_loras=4, runner="pooling") as launched:
+        yield launched
+
+
+@pytest.fixture(scope="session")
+def pooling_engine(launched_pooling_engine: LiveEngine) -> LiveEngine:
+    """Serves `base@1` as a model that embeds; no adapter is loaded at first."""
+    return await_engine(launched_pooling_engine)
 
 
 @pytest.fixture

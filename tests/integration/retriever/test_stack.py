@@ -32,6 +32,24 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def profile(tmp_path: Path, clip_registry: Path) -> Iterator[Path]:
+    with profile_in(tmp_path, clip_registry) as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, clip_registry: Path
+) -> Iterator[tuple[Path, httpx.Client]]:
+    """One process for the tests that leave it as it is, and its profile."""
+    with (
+        profile_in(tmp_path_factory.mktemp("running"), clip_registry) as profile,
+        started(profile) as (_, client),
+    ):
+        yield profile, client
+
+
+@contextmanager
+def profile_in(folder: Path, clip_registry: Path) -> Iterator[Path]:
     written = {
         "name": "test",
         "about": "One space.",
@@ -43,7 +61,7 @@ def profile(tmp_path: Path, clip_registry: Path) -> Iterator[Path]:
         "retriever": {},
         "indexer": {},
     }
-    path = tmp_path / "profiles" / "test.yaml"
+    path = folder / "profiles" / "test.yaml"
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(written))
     run = Profile.load(path).run_dir
@@ -58,6 +76,10 @@ def environment(profile: Path) -> dict[str, str]:
         "COLLOQUY_HOP_SECRET": HOP,
         "COLLOQUY_BLOB_KEY": "blob-key-of-the-tests",
     }
+
+
+def log_of(profile: Path) -> list[str]:
+    return profile.with_suffix(".log").read_text().splitlines()
 
 
 def listens(path: str) -> bool:
@@ -94,7 +116,9 @@ def started(profile: Path) -> Iterator[tuple["subprocess.Popen[bytes]", httpx.Cl
             assert process.wait(timeout=30) == 0, log.read_text()
 
 
-def test_what_was_answered_is_there_after_a_restart(profile: Path) -> None:
+def test_what_was_answered_is_there_after_a_restart_and_the_log_is_json_lines(
+    profile: Path,
+) -> None:
     with started(profile) as (_, client):
         open_collection(client)
         upsert(client, *(fragment(n, text) for n, text in enumerate(["red shoes", "fine weather"])))
@@ -109,17 +133,18 @@ def test_what_was_answered_is_there_after_a_restart(profile: Path) -> None:
         one["score"] for one in after["candidates"]
     ]
     assert state["fragments"] == 2
+    log = log_of(profile)
+    assert log
+    assert "weather" not in "".join(log)
+    assert all(isinstance(json.loads(line), dict) for line in log)
 
 
-def test_its_log_holds_no_content_and_is_json_lines(profile: Path) -> None:
-    with started(profile) as (_, client):
-        open_collection(client)
-        upsert(client, fragment(1, "a very private sentence"))
-        retrieve(client, query="an equally private question")
-    lines = profile.with_suffix(".log").read_text().splitlines()
-    assert lines
-    assert "private" not in "\n".join(lines)
-    assert all(isinstance(json.loads(line), dict) for line in lines)
+def test_its_log_holds_no_content(running: tuple[Path, httpx.Client]) -> None:
+    profile, client = running
+    open_collection(client)
+    upsert(client, fragment(1, "a very private sentence"))
+    retrieve(client, query="an equally private question")
+    assert "private" not in "".join(log_of(profile))
 
 
 def test_the_section_of_a_profile_is_checked_without_starting(profile: Path) -> None:
@@ -146,8 +171,8 @@ def test_the_section_of_a_profile_is_checked_without_starting(profile: Path) -> 
     assert "runs no retriever" in none.stderr
 
 
-def test_nobody_without_the_hop_secret_is_answered(profile: Path) -> None:
-    with started(profile) as (_, client):
-        for headers in ({"x-colloquy-hop-secret": "guess"}, {"x-colloquy-hop-secret": ""}):
-            reply = client.post("/v1/collections/list", json={"tenant": "acme"}, headers=headers)
-            assert reply.status_code == 403
+def test_nobody_without_the_hop_secret_is_answered(running: tuple[Path, httpx.Client]) -> None:
+    _, client = running
+    for headers in ({"x-colloquy-hop-secret": "guess"}, {"x-colloquy-hop-secret": ""}):
+        reply = client.post("/v1/collections/list", json={"tenant": "acme"}, headers=headers)
+        assert reply.status_code == 403
