@@ -60,9 +60,7 @@ class Comparer(nn.Module):
         stack = layers.language.layers
         self.numbers = stack[WRITES].mlp
         self.before = stack[WRITES].post_attention_layernorm
-        self.match_norm, self.same_norm = (
-            stack[n].input_layernorm for n in (MATCHES, SAMES)
-        )
+        self.match_norm, self.same_norm = (stack[n].input_layernorm for n in (MATCHES, SAMES))
         self.match_query, self.match_key = (
             getattr(stack[MATCHES].self_attn, name) for name in ("q_proj", "k_proj")
         )
@@ -133,10 +131,7 @@ def slow_numbers(head: int) -> list[int]:
 def common(tells: Tensor, asks: Tensor, values: Values) -> Tensor:
     """(kinds, words, queries) of 0 and 1: whether a word tells a value that a query asks for."""
     return torch.stack(
-        [
-            (tells[:, own].float() @ asks[:, own].float().T > 0).float()
-            for own in values.of_kind
-        ]
+        [(tells[:, own].float() @ asks[:, own].float().T > 0).float() for own in values.of_kind]
     )
 
 

@@ -69,9 +69,7 @@ class Learner(nn.Module):
         hidden = batch.hidden.float()
         count = len(self._layers.language.layers)
         dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
-        states = self._layers.run(
-            hidden, batch.positions, MATCHES, count, batch.mask(dtype)
-        )
+        states = self._layers.run(hidden, batch.positions, MATCHES, count, batch.mask(dtype))
         kept = batch.targets != IGNORED
         logits = self._words(self.norm(states[-1][kept]))
         losses = {"answer": nn.functional.cross_entropy(logits.float(), batch.targets[kept])}

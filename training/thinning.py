@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.data.encode import IGNORED
 from training.data.rows import NOTHING, Row, gather
 from training.matching import MATCHES, common, telling
-from training.reading import READS, Read, Reader
+from training.reading import READS, Reader
 from training.values import KINDS
 
 CROWD_SHARE = 0.07  # of the words that tell nothing
@@ -70,12 +71,14 @@ def thin(reader: Reader, rows: Sequence[Row], pad_id: int, rng: random.Random) -
         read = reader(block)
         below = reader.layers.run(read.hidden, block.positions, READS, MATCHES)[-1]
     told = telling(reader, read, block)
-    kept = [_kept(reader, row, told[number].any(-1).numpy(), rng) for number, row in enumerate(rows)]
-    return _collate(reader, rows, read, below, told, kept)
+    kept = [_kept(row, told[number].any(-1).numpy(), rng) for number, row in enumerate(rows)]
+    return _collate(reader, rows, below, told, kept)
 
 
 def _kept(
-    reader: Reader, row: Row, tells: "np.ndarray[tuple[int], np.dtype[np.bool_]]", rng: random.Random
+    row: Row,
+    tells: NDArray[np.bool_],
+    rng: random.Random,
 ) -> tuple[list[int], list[float]]:
     """Places of the kept tokens, ascending, and the logarithms of their weights."""
     size = len(row.encoded.ids)
@@ -96,7 +99,6 @@ def _kept(
 def _collate(
     reader: Reader,
     rows: Sequence[Row],
-    read: Read,
     below: Tensor,
     told: Tensor,
     kept: Sequence[tuple[list[int], list[float]]],
@@ -147,7 +149,7 @@ def _collate(
     )  # fmt: skip
 
 
-def known_answers(row: Row) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def known_answers(row: Row) -> NDArray[np.bool_]:
     """(lines,): whether what was said up to a line tells that the line belongs to the answer."""
     known = np.zeros(len(row.topics), dtype=np.bool_)
     said: dict[tuple[int, int], dict[str, str]] = {}
@@ -174,5 +176,3 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 def tokens(batch: Thin) -> int:
     """How many tokens a batch keeps, padding aside."""
     return int((batch.weights > FAR).sum())
-
-

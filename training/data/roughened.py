@@ -5,8 +5,12 @@ held-out data is full of new words: queries in another wording, lines that train
 """
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict
 
 from training.data.world.dialogues import Turn, WorldDialogue
 from training.data.world.lexicon import Language
@@ -16,21 +20,24 @@ from training.data.world.splits import Sample
 QUERIES, LINES = 0.6, 0.3  # shares that get a word or two
 UNREAD = 0.08  # share of the lines that become such words alone
 
-_WORDS = (
-    "perhaps mention topic discussed whatever brought speak else concerning around details maybe "
-    "passage conversation came ever please please could would somebody point moment quick recall "
-    "section mostly simply everything mentioned talked locate which thread earlier"
-).split()
-_ONSETS = "b br c ch d dr f fl g gr h j k l m n p pl qu r s sh st t tr v w z".split()
-_VOWELS = "a e i o u ai ea ee ou".split()
-_ENDS = ["", "", "n", "r", "s", "t", "nd", "ck", "ll", "ght"]
-_PARTICLES = (
-    "呢 吧 请 帮我 麻烦 大概 也许 那些 这里 曾经 到底 所有 提起 内容 部分 记录 方面 其中".split()
-)
-_CHARACTERS = (
-    "可以能会想要说起来看过做完成为从前后面里外上下左右中间时候年分种样点头手心目口身体力气"
-    "开关进出回到去往返正反高低长短多少新旧快慢轻重先再又还更最很太都只就才已经将被把让给对"
-)
+
+class Neutral(BaseModel):
+    """The words of `neutral.yaml`; English ones are made up of `onsets`, `vowels` and `ends`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    words: tuple[str, ...]
+    onsets: tuple[str, ...]
+    vowels: tuple[str, ...]
+    ends: tuple[str, ...]
+    particles: tuple[str, ...]
+    characters: str
+
+
+@cache
+def neutral() -> Neutral:
+    text = (Path(__file__).parent / "neutral.yaml").read_text(encoding="utf-8")
+    return Neutral.model_validate(yaml.safe_load(text))
 
 
 def sample(drawn: Sample, rng: random.Random) -> Sample:
@@ -84,18 +91,12 @@ def _put_in(text: str, language: Language, rng: random.Random) -> str:
 
 def _word(language: Language, rng: random.Random) -> str:
     """A common word of another kind of talk, or one that does not exist."""
+    every = neutral()
     if language == "zh":
         if rng.random() < 0.4:
-            return rng.choice(_PARTICLES)
-        return "".join(rng.choice(_CHARACTERS) for _ in range(rng.randint(1, 3)))
+            return rng.choice(every.particles)
+        return "".join(rng.choice(every.characters) for _ in range(rng.randint(1, 3)))
     if rng.random() < 0.4:
-        return rng.choice(_WORDS)
-    return "".join(_syllable(rng) for _ in range(rng.randint(1, 3)))
-
-
-def _syllable(rng: random.Random) -> str:
-    return _one(_ONSETS, rng) + _one(_VOWELS, rng) + _one(_ENDS, rng)
-
-
-def _one(parts: Sequence[str], rng: random.Random) -> str:
-    return rng.choice(parts)
+        return rng.choice(every.words)
+    parts = (every.onsets, every.vowels, every.ends)
+    return "".join(rng.choice(part) for _ in range(rng.randint(1, 3)) for part in parts)
