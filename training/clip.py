@@ -190,15 +190,20 @@ def _captioned(rng: random.Random, count: int) -> tuple[list[PictureSpec], list[
 
 
 def _start_words(model: nn.Module, aligned: Path) -> None:
-    """Starts the text tower's words from the vectors that `training.alignment` has learnt."""
+    """Starts the text tower's words from the vectors that `training.reading` has learnt.
+
+    Of these the directions in which they differ most, as many as the tower has.
+    """
     from transformers import Qwen2VLForConditionalGeneration
 
     source = Qwen2VLForConditionalGeneration.from_pretrained(aligned, dtype=torch.float32)
     words = source.get_input_embeddings().weight.detach()
     target: Any = model.text.token_embedding
     with torch.no_grad():
-        dimensions = min(20, target.weight.shape[1])
-        known = words[:, :dimensions]
+        dimensions = min(words.shape[1], target.weight.shape[1])
+        centred = words - words.mean(dim=0)
+        main = torch.linalg.svd(centred, full_matrices=False).Vh[:dimensions]
+        known = centred @ main.T
         target.weight[:, :dimensions] = known * (WORD_LENGTH / known.norm(dim=-1).quantile(0.9))
 
 

@@ -233,19 +233,18 @@ def fill(
         for _ in range(at_once if start < dialogues else 0):
             sample = splits.sample(split, rng.randrange(splits.DIALOGUES[split]), queries=1)
             drawn.append(rows.exercise("find", sample, rng, rough=split == "train"))
-        drawn += [rows.query(split, rng, rough=split == "train") for _ in range(4 * at_once)]
-        block = gather(drawn, pad_id)
-        with torch.autocast("cpu", torch.bfloat16):
-            read = reader(block)
-        told = telling(reader, read, block)
-        some = told.any(-1)
-        others = (torch.rand(some.shape) < 0.1) & (block.ids != pad_id)
-        kept = some | others
-        words.append(read.hidden[kept].float())
-        tells.append(told[kept])
-        asked = [n for n, row in enumerate(block.rows) if row.query_end != NOTHING]
-        ends.append(read.hidden[asked, block.query_ends[asked]].float())
-        asks += [reader.values.told([block.rows[n].asked]) > 0 for n in asked]
+        alone = [rows.query(split, rng, rough=split == "train") for _ in range(4 * at_once)]
+        for block in (gather(made, pad_id) for made in (drawn, alone) if made):
+            with torch.autocast("cpu", torch.bfloat16):
+                read = reader(block)
+            told = telling(reader, read, block)
+            others = (torch.rand(told.shape[:2]) < 0.1) & (block.ids != pad_id)
+            kept = told.any(-1) | others
+            words.append(read.hidden[kept].float())
+            tells.append(told[kept])
+            asked = torch.tensor([row.query_end != NOTHING for row in block.rows])
+            ends.append(read.hidden[asked, block.query_ends[asked]].float())
+            asks += [reader.values.told([row.asked]) > 0 for row in block.rows if row.asked]
     return Bank(torch.cat(words), torch.cat(tells), torch.cat(ends), torch.stack(asks))
 
 

@@ -157,20 +157,19 @@ def _train(recipe: ReadingRecipe) -> None:
 
     def step_of(step: int) -> loop.StepResult:
         rng = random.Random(f"reading/{recipe.seed}/{step}/{processes.rank()}")
-        block = _block(rows, recipe, rng, pad_id)
+        dialogues, queries = _blocks(rows, recipe, rng, pad_id)
         alone = step < recipe.word_steps
         with torch.autocast("cpu", torch.bfloat16):
-            read = reader(block, words_alone=alone)
-        told, known = reader.told_loss(read, block)
-        words = reader.words_loss(read, block)
-        asks, right = reader.asks_loss(read, block)
-        loss = told + 0.5 * words
+            read, asked = (reader(block, words_alone=alone) for block in (dialogues, queries))
+        told, known = reader.told_loss(read, dialogues)
+        loss = told + 0.5 * reader.words_loss(asked, queries)
+        asks, right = reader.asks_loss(asked, queries)
         if not alone:
-            loss = loss + asks
+            loss = loss + asks + 0.2 * reader.asks_loss(read, dialogues)[0]
         shown = {"told": told.item(), "asks": asks.item(), "known": known, "right": right}
-        return loop.StepResult(loss, len(block.rows), shown)
+        return loop.StepResult(loss, len(dialogues.rows) + len(queries.rows), shown)
 
-    held_out = validation_block(rows, pad_id)
+    held_out = validation_blocks(rows, pad_id)
     loop.run(
         folder, reader, recipe.optimiser, step_of, origin=Origin.of(recipe),
         evaluate=lambda: evaluate(reader, held_out), evaluate_steps=recipe.evaluate_steps,
@@ -181,35 +180,38 @@ def _train(recipe: ReadingRecipe) -> None:
         save(model, processor, folder / "model")
 
 
-def _block(rows: Rows, recipe: ReadingRecipe, rng: random.Random, pad_id: int) -> Block:
+def _blocks(
+    rows: Rows, recipe: ReadingRecipe, rng: random.Random, pad_id: int
+) -> tuple[Block, Block]:
     drawn = []
     for _ in range(recipe.batch_dialogues):
         sample = splits.sample("train", rng.randrange(splits.DIALOGUES["train"]), queries=1)
         drawn.append(rows.exercise("find", sample, rng))
-    drawn += [rows.query("train", rng) for _ in range(recipe.batch_queries)]
-    return gather(drawn, pad_id)
+    queries = [rows.query("train", rng) for _ in range(recipe.batch_queries)]
+    return gather(drawn, pad_id), gather(queries, pad_id)
 
 
-def validation_block(rows: Rows, pad_id: int, dialogues: int = 60) -> Block:
-    """Validation dialogues with a query each, as they are."""
+def validation_blocks(rows: Rows, pad_id: int, dialogues: int = 60) -> tuple[Block, Block]:
+    """Validation dialogues, and queries alone, as they are."""
     rng = random.Random("reading/validation")
     drawn = [
         rows.exercise("find", splits.sample("validation", number), rng, rough=False)
         for number in range(dialogues)
     ]
-    drawn += [rows.query("validation", rng, rough=False) for _ in range(2 * dialogues)]
-    return gather(drawn, pad_id)
+    queries = [rows.query("validation", rng, rough=False) for _ in range(3 * dialogues)]
+    return gather(drawn, pad_id), gather(queries, pad_id)
 
 
 @torch.no_grad()
-def evaluate(reader: Reader, block: Block) -> dict[str, float]:
-    """F1 of what lines tell, and shares of queries that are read rightly, whole and by facet."""
+def evaluate(reader: Reader, blocks: tuple[Block, Block]) -> dict[str, float]:
+    """F1 of what lines tell, and the share of queries of which every facet is read rightly."""
+    dialogues, queries = blocks
     with torch.autocast("cpu", torch.bfloat16):
-        read = reader(block)
-    surest, truth = reader.lines(read, block)
+        read, asked = (reader(block) for block in blocks)
+    surest, truth = reader.lines(read, dialogues)
     said, truth = surest > 0, truth > 0
     hits = (said & truth).sum().item()
-    _, right = reader.asks_loss(read, block)
+    _, right = reader.asks_loss(asked, queries)
     return {
         "told_f1": 2 * hits / max(1, said.sum().item() + truth.sum().item()),
         "asked": right,

@@ -109,28 +109,6 @@ class MatchingRecipe(Run):
     evaluate_steps: Count = 100
 
 
-class AlignmentRecipe(Run):
-    """Vectors of words and pictures, learnt as bags; makes the base that training starts from."""
-
-    EARLIER = ("tokenizer", "vision")
-
-    kind: Literal["alignment"]
-    tokenizer: RunName
-    vision: RunName
-    seed: int = 0
-    architecture: Architecture = Architecture()
-    optimiser: Optimiser
-    dialogues: Count = Field(description="Of the training split, from the first.")
-    batch_dialogues: Count = 32
-    dimensions: Count = Field(
-        default=20, description="Even; less than the slow rotations of a head."
-    )
-    vector_length: float = Field(default=3.0, description="Of a telling word.")
-    nearby_gain: float = 0.5
-    comparing_gain: float = 1.5
-    found_gain: float = 0.2
-
-
 class ThinRun(Run):
     """A run over thin dialogues: what it teaches lies above what is read and compared."""
 
@@ -200,7 +178,7 @@ class ClipRecipe(Run):
     kind: Literal["clip"]
     tokenizer: RunName
     words: RunName = Field(
-        description="Name of the alignment run whose word vectors it starts from."
+        description="Name of the reading run whose word vectors it starts from."
     )
     seed: int = 0
     width: Count = 128
@@ -263,7 +241,6 @@ AnyRecipe = (
     | VisionRecipe
     | ReadingRecipe
     | MatchingRecipe
-    | AlignmentRecipe
     | BaseRecipe
     | PointingRecipe
     | AdapterRecipe

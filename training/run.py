@@ -62,10 +62,6 @@ def _trained(recipe: recipes.AnyRecipe) -> Path:
         from training import matching
 
         return matching.train(recipe)
-    if isinstance(recipe, recipes.AlignmentRecipe):
-        from training import alignment
-
-        return alignment.train(recipe)
     if isinstance(recipe, recipes.BaseRecipe):
         from training import base
 

@@ -14,7 +14,7 @@ from training.export import RECIPES, RETRIEVAL, Plan, export, export_retrieval
 from training.recipe import RUNS, file_hash
 
 STAGES = (
-    "tokenizer", "vision", "alignment", "lines", "points", "base", "fragment", "split", *RETRIEVAL,
+    "tokenizer", "vision", "reading", "matching", "base", "fragment", "split", *RETRIEVAL,
 )  # fmt: skip
 DONE = "done.json"
 

@@ -96,16 +96,16 @@ def folder_with_base(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smoke recipe with more steps, more of them than there are batches."""
-    content = yaml.safe_load((SMOKE / "fragment.yaml").read_text())
+    content = yaml.safe_load((SMOKE / "sft.yaml").read_text())
     content["optimiser"]["steps"] = ADAPTER_STEPS
     content |= {"batch_samples": 1, "samples": 4, "save_steps": 2, "evaluate_prompts": 0}
-    path = tmp_path_factory.mktemp("recipe") / "fragment.yaml"
+    path = tmp_path_factory.mktemp("recipe") / "sft.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "training/runs/smoke-fragment/model/adapter_model.safetensors")
+    return load_file(folder / "training/runs/smoke-sft/model/adapter_model.safetensors")
 
 
 def test_an_adapter_that_is_killed_ends_with_the_same_weights(
@@ -117,7 +117,7 @@ def test_an_adapter_that_is_killed_ends_with_the_same_weights(
     assert alone.exitcode == 0, said(whole)
 
     folder = folder_with_base(tmp_path / "cut")
-    run = folder / "training" / "runs" / "smoke-fragment"
+    run = folder / "training" / "runs" / "smoke-sft"
     log = run / "progress.jsonl"
     for after, number in ((random.randint(2, 4), signal.SIGKILL), (1, signal.SIGTERM)):
         process = start_recipe(context, folder, recipe)

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "training" / "recipes" / "smoke"
 # What the stages before would have made; the starter's base is all of it, and trained.
-EARLIER = ("smoke-tokenizer", "smoke-alignment", "smoke-base")
+EARLIER = ("smoke-tokenizer", "smoke-reading", "smoke-base")
 
 
 def trained(folder: Path, name: str) -> Path:

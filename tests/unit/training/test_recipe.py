@@ -87,7 +87,7 @@ def test_a_recipe_is_found_by_path_or_by_name(recipe: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("nonesuch", "no recipe called so; alignment, base, "),
+        ("nonesuch", "no recipe called so; base, clip, "),
         ("nonesuch.yaml", "nonesuch.yaml: there is no such file"),
         ("training/recipes", "is a folder"),
         ("../../nonesuch/passwd", "there is no such file"),
