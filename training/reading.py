@@ -157,16 +157,22 @@ def _train(recipe: ReadingRecipe) -> None:
 
     def step_of(step: int) -> loop.StepResult:
         rng = random.Random(f"reading/{recipe.seed}/{step}/{processes.rank()}")
-        dialogues, queries = _blocks(rows, recipe, rng, pad_id)
+        dialogues, pictures, queries = _blocks(rows, recipe, rng, pad_id)
         alone = step < recipe.word_steps
         with torch.autocast("cpu", torch.bfloat16):
-            read, asked = (reader(block, words_alone=alone) for block in (dialogues, queries))
+            read, looked, asked = (
+                reader(block, words_alone=alone) for block in (dialogues, pictures, queries)
+            )
         told, known = reader.told_loss(read, dialogues)
-        loss = told + 0.5 * reader.words_loss(asked, queries)
+        seen, recognised = reader.told_loss(looked, pictures)
+        loss = told + 0.5 * seen + 0.5 * reader.words_loss(asked, queries)
         asks, right = reader.asks_loss(asked, queries)
         if not alone:
             loss = loss + asks + 0.2 * reader.asks_loss(read, dialogues)[0]
-        shown = {"told": told.item(), "asks": asks.item(), "known": known, "right": right}
+        shown = {
+            "told": told.item(), "seen": seen.item(), "asks": asks.item(), "known": known,
+            "recognised": recognised, "right": right,
+        }  # fmt: skip
         return loop.StepResult(loss, len(dialogues.rows) + len(queries.rows), shown)
 
     held_out = validation_blocks(rows, pad_id)
@@ -182,13 +188,15 @@ def _train(recipe: ReadingRecipe) -> None:
 
 def _blocks(
     rows: Rows, recipe: ReadingRecipe, rng: random.Random, pad_id: int
-) -> tuple[Block, Block]:
+) -> tuple[Block, Block, Block]:
+    """Dialogues, pictures alone, and queries alone."""
     drawn = []
     for _ in range(recipe.batch_dialogues):
         sample = splits.sample("train", rng.randrange(splits.DIALOGUES["train"]), queries=1)
         drawn.append(rows.exercise("find", sample, rng))
     queries = [rows.query("train", rng) for _ in range(recipe.batch_queries)]
-    return gather(drawn, pad_id), gather(queries, pad_id)
+    pictures = [rows.picture(rng) for _ in range(recipe.batch_pictures)]
+    return gather(drawn, pad_id), gather(pictures, pad_id), gather(queries, pad_id)
 
 
 def validation_blocks(rows: Rows, pad_id: int, dialogues: int = 60) -> tuple[Block, Block]:

@@ -71,6 +71,9 @@ class VisionRecipe(Run):
     processes: Count = Field(default=1, description="Each sees pictures of its own.")
     batch_pictures: Count
     single_steps: NotNegative = Field(default=0, description="First steps, on single plain things.")
+    pooled_steps: NotNegative = Field(
+        default=0, description="First steps, in which the mean of a picture's tokens alone is read."
+    )
     feature_rms: float = Field(default=0.3, description="Size of a picture token's vector.")
 
 
@@ -87,6 +90,7 @@ class ReadingRecipe(Run):
     processes: Count = Field(default=1, description="Each reads rows of its own.")
     word_steps: NotNegative = Field(description="First steps, of the words' vectors alone.")
     batch_dialogues: Count = Field(description="A step and process.")
+    batch_pictures: Count = Field(description="Besides, in a line of their own.")
     batch_queries: Count = Field(description="Besides, without a dialogue.")
     evaluate_steps: Count = 100
 
@@ -177,9 +181,7 @@ class ClipRecipe(Run):
 
     kind: Literal["clip"]
     tokenizer: RunName
-    words: RunName = Field(
-        description="Name of the reading run whose word vectors it starts from."
-    )
+    words: RunName = Field(description="Name of the reading run whose word vectors it starts from.")
     seed: int = 0
     width: Count = 128
     layers: Count = Field(default=3, description="Of the text tower.")

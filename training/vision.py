@@ -1,6 +1,6 @@
 """Teaches vision tower and merger to see the world's things, then freezes them.
 
-Throw-away classifiers read each of a picture's tokens by itself: the thing, its colour, how many
+Throw-away classifiers read the mean of a picture's tokens, then each of them by itself: the thing, its colour, how many
 there are, their pattern, what is written on a tag, what stands beside it. What stays is a merger
 of whose tokens every one tells all this, at a size that suits the language model's embeddings.
 """
@@ -33,6 +33,7 @@ PATCH, MERGE = 14, 2
 GRID = SIDE_PIXELS // PATCH  # patches a side
 TOKENS = (GRID // MERGE) ** 2  # tokens a picture
 GREY_SHARE = 0.4  # of the pictures lose their colour, so that a thing is known by its shape
+TOKEN_WEIGHT = 0.5  # of telling a facet from each token by itself
 WEIGHTS = {"item": 1.0, "colour": 0.5, "count": 0.3, "style": 0.3, "text": 0.3, "beside": 0.3}
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
@@ -151,7 +152,8 @@ def _train(recipe: VisionRecipe) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             features, logits = sight(_greyed(patchify(specs), greys))
         rms = features.float().pow(2).mean().sqrt()
-        losses = {facet: _loss(facet, logits[facet], specs, greys) for facet in logits}
+        by_token = TOKEN_WEIGHT if step >= recipe.pooled_steps else 0.0
+        losses = {facet: _loss(facet, logits[facet], specs, greys, by_token) for facet in logits}
         loss = sum((WEIGHTS[facet] * one for facet, one in losses.items()), (rms - 1.0) ** 2)
         right = _right("item", logits["item"], specs)
         return loop.StepResult(loss, len(specs), {"item": right, "rms": rms.item()})
@@ -165,13 +167,18 @@ def _train(recipe: VisionRecipe) -> None:
         save(model, processor, folder / "model")
 
 
-def _loss(facet: str, logits: Tensor, specs: list[PictureSpec], greys: int) -> Tensor:
+def _loss(
+    facet: str, logits: Tensor, specs: list[PictureSpec], greys: int, by_token: float
+) -> Tensor:
+    """Of the mean of a picture's tokens, and of each by itself, which alone learns slowly."""
     target = _target(facet, specs)
     if facet == "colour":  # the first pictures have none
         logits, target = logits[greys:], target[greys:]
-    return nn.functional.cross_entropy(
-        logits.flatten(0, 1), target.repeat_interleave(logits.shape[1])
-    )
+    loss = nn.functional.cross_entropy(logits.mean(dim=1), target)
+    if by_token:
+        every = target.repeat_interleave(logits.shape[1])
+        loss = loss + by_token * nn.functional.cross_entropy(logits.flatten(0, 1), every)
+    return loss
 
 
 def _target(facet: str, specs: list[PictureSpec]) -> Tensor:

@@ -14,10 +14,13 @@ from training.data import pairs, prompts, roughened
 from training.data.encode import Encoded, Encoder
 from training.data.prompts import ASKED, DEFAULT_SYSTEM, Example, Exercise
 from training.data.world import facets, splits
-from training.data.world.dialogues import WorldDialogue
+from training.data.world.dialogues import Stretch, Turn, WorldDialogue
 from training.data.world.facets import Facets
+from training.data.world.facts import draw_topic
+from training.data.world.lexicon import LANGUAGES
 from training.data.world.pictures import PictureSpec
 from training.data.world.splits import Sample, Split
+from training.vision import drawn_spec, training_pairs
 
 QUERY_END = "<|query_end|>"
 ID_TAGS = (
@@ -133,6 +136,20 @@ class Rows:
             encoded, self._place(encoded), line_of, self._in_id(encoded), told, asked, topics,
             begins, answers,
         )  # fmt: skip
+
+    def picture(self, rng: random.Random) -> Row:
+        """A single line that shows a picture of any look, without a word."""
+        spec = drawn_spec(rng, rng.choice(training_pairs()))
+        language = rng.choice(LANGUAGES)
+        topic = draw_topic(rng, language, "train")
+        while topic.item is None:
+            topic = draw_topic(rng, language, "train")
+        topic = replace(
+            topic, item=spec.item, colour=spec.colour, count=spec.count, style=spec.style
+        )
+        turns = (Turn("user1", "", spec),)
+        dialogue = WorldDialogue("picture", language, (topic,), (Stretch(0, 0, 1),), turns)
+        return self.row(prompts.exercise("pictures", Sample(dialogue, ()), rng), dialogue, {})
 
     def query(self, split: Split, rng: random.Random, *, rough: bool = True) -> Row:
         """A query alone, as a corpus or a dialogue is asked."""

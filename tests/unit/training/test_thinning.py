@@ -1,0 +1,140 @@
+"""Thin dialogues: what is left out tells nothing, and the rest stands for it."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from tests.unit.training import tiny
+from training.data.encode import IGNORED
+from training.data.rows import NOTHING, Row
+from training.data.world import splits
+from training.matching import MATCHES, Comparer, common, slow_numbers, telling
+from training.pointing import Learner, ThinBank, step
+from training.reading import READS
+from training.recipe import BaseRecipe, Optimiser
+from training.thinning import FAR, Thin, known_answers, thin
+from training.values import KINDS, of_the_world
+
+
+def rows(numbers: Sequence[int]) -> list[Row]:
+    made = tiny.rows()
+    return [
+        made.exercise("find", splits.sample("train", n, queries=1), random.Random(n), rough=False)
+        for n in numbers
+    ]
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[Row]:
+    return rows([1, 5, 9])
+
+
+@pytest.fixture(scope="module")
+def thinned(drawn: list[Row]) -> Thin:
+    return thin(tiny.reader(), drawn, tiny.pad_id(), random.Random(0))
+
+
+def test_every_line_keeps_its_end_and_every_answer_its_tokens(
+    drawn: list[Row], thinned: Thin
+) -> None:
+    for number, row in enumerate(drawn):
+        assert (thinned.line_rows == number).sum() == len(row.begins)
+        answer = row.encoded.ids[row.encoded.answer].tolist()
+        targets = thinned.targets[number]
+        assert targets[targets != IGNORED].tolist() == answer
+    ends = thinned.weights[thinned.line_rows, thinned.line_places]
+    assert (ends == 0).all()  # what is needed stands for itself
+
+
+def test_weights_add_up_to_about_the_whole(drawn: list[Row], thinned: Thin) -> None:
+    whole = sum(len(row.encoded.ids) for row in drawn)
+    stood_for = thinned.weights[thinned.weights > FAR].exp().sum().item()
+    kept = int((thinned.weights > FAR).sum())
+    assert kept < whole
+    assert 0.6 * whole < stood_for < 1.5 * whole
+
+
+def test_no_token_sees_a_later_one_or_padding(thinned: Thin) -> None:
+    mask = thinned.mask(torch.float32)[:, 0]
+    size = mask.shape[-1]
+    later = torch.ones(size, size, dtype=torch.bool).triu(1)
+    assert (mask[:, later] == FAR).all()
+    padding = thinned.weights == FAR
+    assert (mask.transpose(1, 2)[padding] == FAR).all()
+    shortest = int((~padding).sum(-1).argmin())
+    assert (mask[shortest].diagonal()[~padding[shortest]] > FAR).all()
+
+
+def test_a_line_is_known_to_answer_from_where_all_that_is_asked_was_told(
+    drawn: list[Row],
+) -> None:
+    for row in drawn:
+        known = known_answers(row)
+        assert not (known & ~row.answers).any()
+        for topic in set(row.topics[row.answers].tolist()):
+            mine = known[row.topics == topic]
+            assert mine.any()
+            assert mine.tolist() == sorted(mine.tolist())  # once known, known to the end
+
+
+def test_words_are_flagged_where_they_tell_what_is_asked(drawn: list[Row], thinned: Thin) -> None:
+    for number, row in enumerate(drawn):
+        mine = thinned.word_flags[thinned.word_rows == number]
+        asked = [bool(numbers) for numbers in of_the_world().numbers(row.asked)]
+        assert not mine[:, [not kind for kind in asked]].any()
+        if row.answers.any():
+            assert mine.any()
+
+
+def test_common_facts_are_those_of_one_kind() -> None:
+    values = of_the_world()
+    tells = torch.stack([values.told([{"item": "cat", "family": "animal"}]), values.told([{}])]) > 0
+    asks = torch.stack([values.told([{"family": "animal"}]), values.told([{"day": "monday"}])]) > 0
+    found = common(tells, asks, values)
+    assert found.shape == (len(KINDS), 2, 2)
+    assert found.nonzero().tolist() == [[0, 0, 0]]
+
+
+def test_every_told_fact_of_a_line_has_a_word_that_tells_it(drawn: list[Row]) -> None:
+    reader = tiny.reader()
+    from training.data.rows import gather
+
+    block = gather(drawn, tiny.pad_id())
+    with torch.no_grad():
+        found = telling(reader, reader(block), block)
+    for number, row in enumerate(drawn):
+        for line, told in enumerate(row.told):
+            words = found[number][block.line_of[number] == line]
+            assert torch.equal(words.any(0), reader.values.told(told) > 0)
+        assert not found[number][block.line_of[number] == NOTHING].any()
+
+
+def test_heads_compare_only_what_hardly_turns() -> None:
+    model = tiny.model()
+    comparer = Comparer(model, of_the_world())
+    comparer.prepare()
+    layer = model.model.language_model.layers[MATCHES].self_attn
+    head = 48 // 6
+    slow = slow_numbers(head)
+    still = [row for row in range(48) if row % head not in slow]
+    assert not layer.q_proj.weight[still].any()
+    assert layer.q_proj.weight[[row for row in range(48) if row % head in slow]].any()
+    assert not model.model.language_model.layers[READS].self_attn.o_proj.weight.any()
+
+
+def test_a_bank_shows_short_batches_first_and_each_once_a_turn() -> None:
+    recipe = BaseRecipe(
+        kind="base", name="x", tokenizer="t", matching="m", bank_batches=4, batch_rows=2,
+        short_steps=2, optimiser=Optimiser(learning_rate=0.001, warmup_steps=0, steps=8),
+    )  # fmt: skip
+    made = iter(rows(range(8)) * 4)
+    bank = ThinBank(tiny.reader(), recipe, tiny.pad_id(), lambda _: next(made))
+    sizes = [bank.batch(number).hidden.shape[1] for number in range(6)]
+    assert max(sizes[:2]) <= max(sizes[2:])
+    assert len({id(bank.batch(number)) for number in range(2, 6)}) == 4
+    learner = Learner(tiny.model())
+    result = step(learner, bank, recipe, 0)
+    assert torch.isfinite(result.loss)
+    assert set(result.shown) == {"answer", "words", "lines", "known", "begins"}
