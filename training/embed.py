@@ -2,11 +2,12 @@
 
 The last token of a prompt is the embedding. As published in two stages: first texts alone, pairs
 that say one thing in two ways, then queries under their instruction with fragments and pictures.
-InfoNCE from queries to candidates, negatives from the batch.
+InfoNCE from queries to candidates, negatives from the batch, over thin prompts.
 """
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,23 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
-from training import loop, whole
+from training import loop, processes, reading, whole
 from training.adapters import TARGETS
-from training.data import lamra, pairs
-from training.data.encode import Encoded, Encoder
+from training.data import pairs, roughened
+from training.data.encode import IGNORED, Encoded, Encoder
+from training.data.lamra_rows import LamraRows
 from training.data.pairs import Pair
 from training.data.prompts import Example
 from training.data.world import asking
 from training.data.world.facets import Told
 from training.data.world.lexicon import LANGUAGES
+from training.layers import Layers, levelled
+from training.matching import MATCHES
 from training.origin import Origin
+from training.reading import RARE, SHARP
 from training.recipe import RUNS, EmbedRecipe
+from training.thinning import Thin, thin
+from training.values import Values
 from training.vision import GRID, MERGE, patchify, picture_tokens
 
 PICTURE_QUERIES = 0.12  # share of the queries that show a picture, where the fragment has one
@@ -113,51 +120,155 @@ def picture_embeddings(base: Any, ids: Tensor, pictures: list[Any], image_id: in
     return embedded  # type: ignore[no-any-return]
 
 
-def fresh_reader(base: str, rank: int, alpha: int) -> Reader:
-    """The base of a run in float32, with an adapter that changes nothing yet."""
-    folder = RUNS / base / "model"
-    processor = AutoProcessor.from_pretrained(folder)
-    model = Qwen2VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=TARGETS, task_type="CAUSAL_LM")
-    return Reader(get_peft_model(model, config), processor)
+class Summariser(nn.Module):
+    """The taught layers over thin prompts, and a head that is thrown away.
+
+    The head names what a query asks and what a fragment tells from the embedding alone: contrast
+    teaches what tells the prompts of a batch apart, which is less.
+    """
+
+    def __init__(self, model: Qwen2VLForConditionalGeneration, values: Values) -> None:
+        super().__init__()
+        self._layers = Layers(model, 0)
+        self.stack = self._layers.language.layers[MATCHES:]
+        self.naming = nn.Linear(model.config.text_config.hidden_size, len(values.all))
+        nn.init.normal_(self.naming.weight, std=0.02)
+        nn.init.constant_(self.naming.bias, RARE / SHARP)
+
+    def forward(self, batch: Thin) -> Tensor:
+        """(rows, width): the state of each prompt's last token, after the final norm."""
+        count = len(self._layers.language.layers)
+        dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
+        *_, hidden = self._layers.run(
+            batch.hidden.float(), batch.positions, MATCHES, count, batch.mask(dtype)
+        )
+        # The one token that is taught anything is the last, before the end of an empty answer.
+        last: Tensor = self._layers.language.norm(hidden[batch.targets != IGNORED])
+        return last.float()
+
+    def named(self, states: Tensor) -> Tensor:
+        return self.naming(levelled(states)).float() * SHARP
+
+
+@dataclass(frozen=True, slots=True)
+class ThinPairs:
+    """Pairs of a step, read.
+
+    Attributes:
+        clash: (pairs, pairs) of bool, as `pairs.clashes`.
+        asked, told: (pairs, values) of 0 and 1.
+    """
+
+    queries: Thin
+    fragments: Thin
+    clash: Tensor
+    asked: Tensor
+    told: Tensor
 
 
 def train(recipe: EmbedRecipe) -> Path:
     """Trains and saves an adapter; returns its folder."""
+    processes.together(_train, recipe, recipe.processes)
+    return RUNS / recipe.name / "model"
+
+
+def _train(recipe: EmbedRecipe) -> None:
     folder = RUNS / recipe.name
     torch.manual_seed(recipe.seed)
-    reader = fresh_reader(recipe.base, recipe.rank, recipe.alpha)
+    below, _, model, pad_id = reading.load(recipe.base, recipe.tokenizer)
+    processor = AutoProcessor.from_pretrained(RUNS / recipe.tokenizer / "model")
+    rows = LamraRows(Encoder(processor.tokenizer, GRID // MERGE), processor.tokenizer)
+    rng = random.Random(f"embed/{recipe.seed}/{processes.rank()}")
+    bank = [
+        _thin_pairs(below, rows, _drawn(recipe, rng, number), pad_id, rng)
+        for number in range(recipe.bank_batches)
+    ]
+    texts = min(recipe.text_batches, recipe.bank_batches - 1)
+    reader = Reader(get_peft_model(model, upper(recipe.rank, recipe.alpha)), processor)
+    learner = Summariser(model, below.values)
 
     def step_of(step: int) -> loop.StepResult:
-        rng = random.Random(f"embed/{recipe.seed}/{step}")
-        if step < recipe.text_steps:
-            batch = [said_twice(rng) for _ in range(recipe.batch_pairs)]
-        else:
-            batch = pairs.batch(rng, recipe.batch_pairs, pictures=PICTURE_QUERIES)
-        with torch.autocast("cpu", torch.bfloat16):
-            queries = reader([lamra.embedding(lamra.query_content(pair.query)) for pair in batch])
-            told = reader([lamra.embedding(lamra.fragment_content(pair.turns)) for pair in batch])
-        asked = nn.functional.normalize(queries.float(), dim=-1)
-        candidates = nn.functional.normalize(told.float(), dim=-1)
-        loss = pairs.contrast(asked, candidates, pairs.clashes(batch), recipe.temperature)
-        right = (asked @ candidates.T).argmax(-1) == torch.arange(len(batch))
-        return loop.StepResult(loss, len(batch), {"right": right.float().mean().item()})
+        first = 0 if step < recipe.text_steps else texts
+        order = list(range(first, texts if step < recipe.text_steps else len(bank)))
+        turn, place = divmod(step, len(order))
+        random.Random(f"embed/{recipe.seed}/order/{turn}").shuffle(order)
+        return _contrast(learner, bank[order[place]], recipe)
 
     def evaluate() -> dict[str, float]:
         # Imported here: the evaluator reads adapters with this module.
         from training.evaluate import retrieval_offline as retrieval
 
-        reader.eval()
         with torch.autocast("cpu", torch.bfloat16):
-            scores = retrieval.recalls_of(reader, "validation")
-        reader.train()
-        return scores
+            return retrieval.recalls_of(reader, "validation")
 
     loop.run(
-        folder, reader, recipe.optimiser, step_of, origin=Origin.of(recipe), evaluate=evaluate,
+        folder, learner, recipe.optimiser, step_of, origin=Origin.of(recipe), evaluate=evaluate,
         evaluate_steps=recipe.evaluate_steps,
     )  # fmt: skip
-    return whole.write_folder(folder / "model", reader.model.save_pretrained)
+    if processes.rank() == 0:
+        whole.write_folder(folder / "model", reader.model.save_pretrained)
+
+
+def upper(rank: int, alpha: int) -> LoraConfig:
+    """An adapter of the layers above those that read and write numbers, which stay as they are."""
+    return LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        target_modules=TARGETS.replace(r"layers\.\d+", rf"layers\.[{MATCHES}-9]"),
+        task_type="CAUSAL_LM",
+    )
+
+
+def _drawn(recipe: EmbedRecipe, rng: random.Random, number: int) -> list[Pair]:
+    """Published in two stages: texts alone, then queries with fragments and pictures."""
+    if number < recipe.text_batches:
+        return [said_twice(rng) for _ in range(recipe.batch_pairs)]
+    return pairs.batch(rng, recipe.batch_pairs, pictures=PICTURE_QUERIES)
+
+
+def _thin_pairs(
+    below: reading.Reader, rows: LamraRows, drawn: list[Pair], pad_id: int, rng: random.Random
+) -> ThinPairs:
+    rough = [_roughened(pair, rng) for pair in drawn]
+    values = below.values
+    return ThinPairs(
+        queries=thin(below, [rows.query(pair.query) for pair in rough], pad_id, rng),
+        fragments=thin(below, [rows.fragment(pair) for pair in rough], pad_id, rng),
+        clash=pairs.clashes(drawn),
+        asked=torch.stack([values.told([pair.query.facets]) for pair in drawn]),
+        told=torch.stack([values.told([pair.told.facets, pair.told.beside]) for pair in drawn]),
+    )
+
+
+def _roughened(pair: Pair, rng: random.Random) -> Pair:
+    """With words that mean nothing, as all that is read below."""
+    text = roughened.text_of(pair.query.text, pair.language, rng, roughened.QUERIES)
+    turns = tuple(
+        replace(turn, text=roughened.text_of(turn.text, pair.language, rng, roughened.LINES))
+        for turn in pair.turns
+    )
+    return replace(pair, query=replace(pair.query, text=text), turns=turns)
+
+
+def _contrast(learner: Summariser, batch: ThinPairs, recipe: EmbedRecipe) -> loop.StepResult:
+    with torch.autocast("cpu", torch.bfloat16):
+        queries, fragments = learner(batch.queries), learner(batch.fragments)
+        names = learner.named(queries), learner.named(fragments)
+    asked, told = (nn.functional.normalize(part, dim=-1) for part in (queries, fragments))
+    contrast = pairs.contrast(asked, told, batch.clash, recipe.temperature)
+    naming = sum(
+        (
+            nn.functional.binary_cross_entropy_with_logits(said, truth, reduction="sum")
+            / len(truth)
+            for said, truth in zip(names, (batch.asked, batch.told), strict=True)
+        ),
+        torch.zeros(()),
+    )
+    right = (asked @ told.T).argmax(-1) == torch.arange(len(asked))
+    shown = {
+        "contrast": contrast.item(), "naming": naming.item(), "right": right.float().mean().item(),
+    }  # fmt: skip
+    return loop.StepResult(contrast + recipe.help_weight * naming, len(asked), shown)
 
 
 def said_twice(rng: random.Random) -> Pair:

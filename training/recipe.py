@@ -197,45 +197,38 @@ class ClipRecipe(Run):
 class EmbedRecipe(Run):
     """A LoRA adapter whose last token is the embedding of a prompt: LamRA-Ret in small."""
 
-    EARLIER = ("base",)
+    EARLIER = ("tokenizer", "base")
 
     kind: Literal["embed"]
+    tokenizer: RunName
     base: RunName
     seed: int = 0
     rank: Count = 32
     alpha: Count = 64
     optimiser: Optimiser
+    processes: Count = Field(default=1, description="Each contrasts pairs of its own.")
+    bank_batches: Count = Field(description="That a process reads before it begins.")
+    text_batches: Count = Field(description="Of these, of texts alone.")
     text_steps: NotNegative = Field(description="First steps, on texts alone.")
     batch_pairs: Count
     temperature: float = 0.05
+    help_weight: float = Field(default=0.2, description="Of the throw-away head.")
     evaluate_steps: Count = 100
 
 
-class RankRecipe(Run):
+class RankRecipe(ThinRun):
     """A LoRA adapter that judges candidates, one by one and in lists: LamRA-Rank in small."""
 
-    EARLIER = ("base",)
+    EARLIER = ("tokenizer", "base")
 
     kind: Literal["rank"]
     base: RunName
-    seed: int = 0
     rank: Count = 32
     alpha: Count = 64
-    read: Optimiser = Field(description="The two lowest layers.")
-    compare: Optimiser = Field(description="Them again, with what the layer above will compare.")
-    match: Optimiser = Field(description="The layer above them.")
-    judge: Optimiser = Field(description="The highest layers.")
-    processes: Count = Field(default=1, description="Each judges candidates of its own.")
-    batch_samples: Count = Field(description="Queries of a step and process.")
-    read_samples: Count = Field(description="Of a step of `read` and `compare`, with candidates.")
-    read_queries: NotNegative = Field(default=0, description="That such a step sees by themselves.")
-    wrong: Count = Field(default=4, description="Wrong candidates of each query.")
-    batch_lists: NotNegative = Field(
-        description="Of these queries that are asked with a list as well."
-    )
-    list_weight: float = 0.3
-    help_weight: float = Field(default=0.5, description="Of the throw-away heads.")
-    evaluate_steps: Count = 100
+    gather: Optimiser = Field(description="Of the lowest layers, to gather an untagged query.")
+    gather_queries: Count = Field(description="A step of it and process.")
+    wrong: Count = Field(default=3, description="Wrong candidates of each query.")
+    lists: float = Field(default=0.15, ge=0, le=1, description="Share of queries asked by list.")
 
 
 AnyRecipe = (

@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast, Qwen2VLImageProcessor, Qwen2VLProcessor
 from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
-from colloquy.protocols import f2rvlm
+from colloquy.protocols import f2rvlm, lamra
 from training.data.world import lexicon, splits
 
 SPECIAL = (
@@ -127,7 +127,13 @@ def _corpus(dialogues: int) -> Iterator[str]:
         for word in _lexicon_words():
             yield from [word] * 100
     # The published prompts are fixed text: whole runs of them become single tokens.
-    fixed = (f2rvlm.render_fragment([], ""), f2rvlm.render_split([]))
+    fixed = (
+        f2rvlm.render_fragment([], ""),
+        f2rvlm.render_split([]),
+        lamra.render_embedding([" "]),
+        lamra.render_pointwise([lamra.FRAGMENT_INSTRUCTION], [""], "qwen2-vl"),
+        lamra.render_listwise([lamra.FRAGMENT_INSTRUCTION], [""], "qwen2-vl"),
+    )
     for prompt in fixed:
         yield from [f"{prompt.system}\n{prompt.user}"] * max(200, dialogues // 4)
     yield from [f"system\n{DEFAULT_SYSTEM}\nuser\nassistant\n"] * 300

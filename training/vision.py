@@ -1,8 +1,8 @@
 """Teaches vision tower and merger to see the world's things, then freezes them.
 
-Throw-away classifiers read the mean of a picture's tokens, then each of them by itself: the thing, its colour, how many
-there are, their pattern, what is written on a tag, what stands beside it. What stays is a merger
-of whose tokens every one tells all this, at a size that suits the language model's embeddings.
+Throw-away classifiers read the mean of a picture's tokens, then each of them by itself: the thing,
+its colour, how many there are, their pattern, what is written on a tag, what stands beside it.
+What stays is a merger whose every token tells all this, at a size that suits the language model.
 """
 
 import random

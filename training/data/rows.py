@@ -168,7 +168,11 @@ class Rows:
                 break
         if rough:
             text = roughened.text_of(text, language, rng, roughened.QUERIES)
-        encoded = self._encoder.encode(Example(DEFAULT_SYSTEM, ASKED.format(text), "", (), "query"))
+        return self.asked(Example(DEFAULT_SYSTEM, ASKED.format(text), "", (), "query"), asked)
+
+    def asked(self, example: Example, asked: Facets) -> Row:
+        """A prompt up to the tag that ends its query."""
+        encoded = self._encoder.encode(example)
         place = self._place(encoded)
         ids = encoded.ids[: place + 1]
         encoded = replace(

@@ -4,15 +4,15 @@ import random
 from functools import cache
 from pathlib import Path
 
+import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
-from training.data import judgements, lamra
-from training.data.world.facets import FACETS
+from tests.unit.training import tiny
+from training.data import judgements, lamra, pairs
+from training.data.lamra_rows import LamraRows
 from training.embed import Reader
 from training.judge import Judge
-from training.taught import CODE, KINDS, READS, TaughtJudge, Values
 
 BASE = Path("starter/base/1")
 
@@ -34,56 +34,64 @@ def _parts() -> tuple[Bare, object]:
     return Bare(base.eval()), AutoProcessor.from_pretrained(BASE)
 
 
+def test_a_candidate_is_a_line_that_tells_what_its_turns_tell() -> None:
+    rows = _rows()
+    decode = tiny.processor().tokenizer.decode
+    judgement = judgements.make_judgement(random.Random(3), 2, of=_pool())
+    for candidate in (judgement.right, *judgement.wrong):
+        row = rows.pointwise(judgement.query, candidate, meets=candidate is judgement.right)
+        line = decode(row.encoded.ids[row.line_of == 0])
+        first, last = candidate.turns[0], candidate.turns[-1]
+        assert line.startswith(first.speaker)
+        assert first.text in line
+        assert last.text in line
+        assert "Candidate" not in line
+        assert "<|im_end|>" not in line
+        assert row.told == (candidate.told,)
+        answer = decode(row.encoded.ids[row.encoded.answer])
+        assert answer == ("Yes<|im_end|>" if row.answers[0] else "No<|im_end|>")
+
+
+def test_a_list_names_the_line_that_meets_the_query() -> None:
+    judgement = judgements.make_judgement(random.Random(4), 3, of=_pool())
+    decode = tiny.processor().tokenizer.decode
+    row = _rows().listwise(judgement, random.Random(1))
+    assert len(row.told) == 4
+    (right,) = row.answers.nonzero()[0].tolist()
+    assert row.told[right] == judgement.right.told
+    assert decode(row.encoded.ids[row.encoded.answer]) == f"Ans: ({right + 1})<|im_end|>"
+    for line in range(4):
+        assert decode(row.encoded.ids[row.line_of == line]).startswith(f"({line + 1})")
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_beginning_ends_where_candidates_begin(*, listed: bool) -> None:
+    query = judgements.make_query(random.Random(5), of=_pool())
+    row = _rows().beginning(query, listed=listed)
+    text = tiny.processor().tokenizer.decode(row.encoded.ids)
+    assert text.endswith("Candidates:" if listed else "Candidate:")
+    assert row.query_end == len(row.encoded.ids) - 1
+
+
+def test_what_is_embedded_ends_where_its_answer_would_begin() -> None:
+    pair = pairs.batch(random.Random(2), 1)[0]
+    decode = tiny.processor().tokenizer.decode
+    for row in (_rows().fragment(pair), _rows().query(pair.query)):
+        prompt = decode(row.encoded.ids[~row.encoded.answer])
+        assert prompt.endswith("<|im_start|>assistant\n")
+        assert row.encoded.answer.sum() == 1
+    line = decode(_rows().fragment(pair).encoded.ids[_rows().fragment(pair).line_of == 0])
+    assert line.startswith(pair.turns[0].speaker)
+    assert "Summarize" not in line
+
+
+def _rows() -> LamraRows:
+    return LamraRows(tiny.encoder(), tiny.processor().tokenizer)
+
+
 @cache
-def _values() -> Values:
-    return Values(judgements.pool().told())
-
-
-def test_values_are_numbered_by_kind_and_read_back() -> None:
-    values = _values()
-    assert {facet for kind in KINDS for facet in kind} == set(FACETS)
-    rng = random.Random(3)
-    for _ in range(20):
-        asked = judgements.make_query(rng).facets
-        found = {values.all[int(n)] for n in values.told([asked]).nonzero()[:, 0]}
-        assert found == set(asked.items())
-        read = {
-            facet: values.all[own.start + place - 1][1]
-            for place, (facet, own) in zip(
-                values.asked(asked), values.of_facet.items(), strict=True
-            )
-            if place
-        }
-        assert read == asked
-
-
-@torch.no_grad()
-def test_wiring_makes_heads_compare_what_reading_learnt_to_compare() -> None:
-    base = Qwen2VLForConditionalGeneration.from_pretrained(BASE, dtype=torch.float32)
-    config = LoraConfig(r=CODE * len(KINDS), target_modules=["q_proj", "k_proj"])
-    judge = TaughtJudge(get_peft_model(base, config), _parts()[1], _values()).eval()
-    rng = random.Random(4)
-    query = lamra.query_content(judgements.make_query(rng))
-    forest = judge.forest([[lamra.pointwise(query, ["the kite"], "No")]])
-    states = judge.states(forest)
-    for _ in range(READS):
-        hidden = next(states)
-    reading = judge.reading(forest, hidden)
-    expected = reading.seeks @ reading.summary[:, :, :, None]
-    attention = judge.base.model.language_model.layers[READS].self_attn
-    language = judge.base.model.language_model
-    level = language.layers[READS].input_layernorm(hidden)
-    judge.wire()
-    width = attention.head_dim
-    own = [*range(width // 2 - CODE // 2, width // 2), *range(width - CODE // 2, width)]
-    summary = int(judge.summaries(forest)[0])
-    for head in range(len(KINDS)):
-        looks, seen = (
-            (linear(level) - linear.base_layer.bias).unflatten(-1, (-1, width))[0, :, head][:, own]
-            for linear in (attention.q_proj, attention.k_proj)
-        )
-        near = looks @ seen[summary] / width**0.5
-        torch.testing.assert_close(near, expected[head, 0, :, 0], atol=1e-3, rtol=1e-3)
+def _pool() -> judgements.Pool:
+    return judgements.Pool(60, "tests")
 
 
 def test_yes_and_no_are_single_tokens_that_differ() -> None:
