@@ -1,14 +1,15 @@
 """Greedy answers of a model through transformers, for validation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from PIL import Image
 from transformers.processing_utils import ProcessorMixin
 
 from colloquy.protocols import f2rvlm
 from training.data.prompts import Example
-from training.data.world.pictures import draw
+from training.data.world.pictures import PictureSpec, draw
 
 MAX_ANSWER_TOKENS = 160
 
@@ -30,7 +31,11 @@ def messages(example: Example) -> list[dict[str, Any]]:
 
 @torch.no_grad()
 def answers(
-    model: Any, processor: ProcessorMixin, examples: Sequence[Example], rows: int = 30
+    model: Any,
+    processor: ProcessorMixin,
+    examples: Sequence[Example],
+    rows: int = 30,
+    draw_picture: Callable[[PictureSpec], Image.Image] = draw,
 ) -> list[str]:
     """Answers each example greedily, `rows` at a time, in the order given."""
     was_training = model.training
@@ -45,7 +50,7 @@ def answers(
             )
             for number in chosen
         ]
-        pictures = [draw(spec) for number in chosen for spec in examples[number].pictures]
+        pictures = [draw_picture(spec) for number in chosen for spec in examples[number].pictures]
         inputs = processor(  # type: ignore[operator]
             text=prompts,
             images=pictures or None,

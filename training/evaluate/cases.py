@@ -74,6 +74,8 @@ class Question:
             "answered by": self.query.answered_by,
             "length": self.case.length,
             "wording": "new" if self.query.novel else "as in training",
+            "fragments": "several" if len(self.query.topics) > 1 else "at most one",
+            "asked": ", ".join(sorted(self.query.facets)),
         }
 
 

@@ -24,7 +24,7 @@ def parser(module: str, description: str, *, splits: bool = True) -> argparse.Ar
     made.add_argument("--url", help="of the gateway; from the profile if left out")
     made.add_argument("--key", help="an API key, where the stack has keys")
     if splits:
-        made.add_argument("--split", choices=("test", "validation"), default="test")
+        made.add_argument("--split", choices=("test", "validation", "shifted"), default="test")
     made.add_argument("--limit", type=positive, help="only the first so many")
     made.add_argument("--concurrency", type=positive, default=CONCURRENCY, help="at once")
     made.add_argument("--json", action="store_true", help="print JSON, not tables")

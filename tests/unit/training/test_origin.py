@@ -12,8 +12,11 @@ from training.recipe import ADAPTER
 RECIPE = {
     "kind": "embed",
     "name": "x",
+    "tokenizer": "words",
     "base": "earlier",
     "optimiser": {"learning_rate": 0.1, "warmup_steps": 0, "steps": 4},
+    "bank_batches": 2,
+    "text_batches": 1,
     "text_steps": 1,
     "batch_pairs": 2,
 }
@@ -22,7 +25,9 @@ RECIPE = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    base = tmp_path / "training" / "runs" / "earlier" / "model"
+    runs = tmp_path / "training" / "runs"
+    (runs / "words" / "model").mkdir(parents=True)
+    base = runs / "earlier" / "model"
     base.mkdir(parents=True)
     (base / "model.safetensors").write_bytes(b"weights")
     return base
