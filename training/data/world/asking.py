@@ -47,7 +47,7 @@ def ask(
     words = lexicon.load()
     phrases = words.phrases[language]
     about = _thing(facets, language, rng)
-    novel = _is_held_out(facets)
+    novel = is_held_out(facets)
     if "event" in facets:
         lines = words.events[facets["event"]].lines(language)
         chosen, strange = _one(lines.ask, lines.ask_held_out, rng, split)
@@ -130,7 +130,8 @@ def _with(about: str, facet: Facet, value: str, language: Language, rng: random.
     return f"{about} {added}" if language == "en" else f"{added}{about}"
 
 
-def _is_held_out(facets: Facets) -> bool:
+def is_held_out(facets: Facets) -> bool:
+    """Whether a combination is asked for that training never shows."""
     item = facets.get("item")
     if item is None:
         return False

@@ -151,6 +151,8 @@ def _absent(
                     asked["event"] = topic.event
                 elif picture and rng.random() < 0.5:
                     asked["colour"] = topic.colour
+        if split == "train" and asking.is_held_out(asked):
+            continue
         if asked and not any(one.satisfies(asked) for one in told):
             return asked, picture
 
