@@ -11,6 +11,7 @@ python -m training.starter --keep base     # puts what a stage has left into tra
 import argparse
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,9 @@ KEPT = Path("training/stages")
 MADE_BY = "recipes.json"
 
 
-def train_all(recipes: Path, kept: Path | None = None) -> None:
+def train_all(
+    recipes: Path, kept: Path | None = None, run_stage: Callable[[Path], Path] = run.run
+) -> None:
     """Runs the stages that have not finished with these very recipes.
 
     Args:
@@ -48,7 +51,7 @@ def train_all(recipes: Path, kept: Path | None = None) -> None:
             shutil.copytree(kept / name, RUNS / name, dirs_exist_ok=True)
             print(f"{name}: taken from {kept / name}", flush=True)
         else:
-            print(f"{name}: {run.run(path)}", flush=True)
+            print(f"{name}: {run_stage(path)}", flush=True)
         mark.write_text(json.dumps(finished))
 
 

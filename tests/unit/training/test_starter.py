@@ -1,4 +1,4 @@
-"""The chain of the starter's stages: what was kept of one is taken while its recipes are the same."""
+"""The chain of the starter's stages: what was kept of one is taken while recipes are the same."""
 
 import json
 from pathlib import Path
@@ -43,9 +43,7 @@ def test_what_was_kept_of_the_same_recipe_is_taken(recipes: Path, tmp_path: Path
     assert json.loads((taken / starter.DONE).read_text()) == {"recipe": hashes["tokenizer"]}
 
 
-def test_what_was_kept_of_another_recipe_is_not(
-    recipes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_kept_of_another_recipe_is_not(recipes: Path, tmp_path: Path) -> None:
     ran: list[Path] = []
 
     def run(path: Path) -> Path:
@@ -53,8 +51,7 @@ def test_what_was_kept_of_another_recipe_is_not(
         (Path("training/runs/tokenizer")).mkdir(parents=True)
         return path
 
-    monkeypatch.setattr(starter.run, "run", run)
-    starter.train_all(recipes, kept(tmp_path / "kept", {"tokenizer": "of another"}))
+    starter.train_all(recipes, kept(tmp_path / "kept", {"tokenizer": "of another"}), run)
     assert ran == [recipes / "tokenizer.yaml"]
 
 
