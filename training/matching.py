@@ -182,10 +182,17 @@ def _train(recipe: MatchingRecipe) -> None:
 
 
 def _loss(near: Tensor, truth: Tensor) -> tuple[Tensor, float]:
-    """Binary loss per true pair, and the share of true pairs that win over a crowd."""
+    """Binary loss per true pair, and the share of true pairs that win over a crowd.
+
+    The mean over the kinds: most true pairs are of events, which are few and often told.
+
+    Args:
+        near, truth: (kinds, words, words or queries).
+    """
     logits = near - CROWD
-    loss = nn.functional.binary_cross_entropy_with_logits(logits, truth, reduction="sum")
-    return loss / truth.sum().clamp(min=1), (logits[truth > 0] > 0).float().mean().item()
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    by_kind = loss.sum((1, 2)) / truth.sum((1, 2)).clamp(min=1)
+    return by_kind.mean(), (logits[truth > 0] > 0).float().mean().item()
 
 
 def _same(tells: Tensor, values: Values) -> Tensor:
