@@ -22,6 +22,7 @@ from training.reading import READS, Reader
 from training.values import KINDS
 
 CROWD_SHARE = 0.07  # of the words that tell nothing
+ECHO_SHARE = 0.3  # of those that tell only what a later word of their line tells, too
 FAR = -1e4
 
 
@@ -71,29 +72,37 @@ def thin(reader: Reader, rows: Sequence[Row], pad_id: int, rng: random.Random) -
         read = reader(block)
         below = reader.layers.run(read.hidden, block.positions, READS, MATCHES)[-1]
     told = telling(reader, read, block)
-    kept = [_kept(row, told[number].any(-1).numpy(), rng) for number, row in enumerate(rows)]
+    kept = [_kept(row, told[number].numpy(), rng) for number, row in enumerate(rows)]
     return _collate(reader, rows, below, told, kept)
 
 
-def _kept(
-    row: Row,
-    tells: NDArray[np.bool_],
-    rng: random.Random,
-) -> tuple[list[int], list[float]]:
-    """Places of the kept tokens, ascending, and the logarithms of their weights."""
+def _kept(row: Row, tells: NDArray[np.bool_], rng: random.Random) -> tuple[list[int], list[float]]:
+    """Places of the kept tokens, ascending, and the logarithms of their weights.
+
+    Args:
+        tells: (tokens, values).
+    """
     size = len(row.encoded.ids)
     outside = row.line_of == NOTHING
-    needed = outside | tells[:size] | row.in_id
+    needed = outside | row.in_id
     needed[row.encoded.line_ends] = True
+    needed[_last_to_tell(row, tells)] = True
+    echoes = tells[:size].any(-1)
     places, weights = [], []
     for place in range(size):
-        if needed[place]:
+        share = 1.0 if needed[place] else ECHO_SHARE if echoes[place] else CROWD_SHARE
+        if share == 1.0 or rng.random() < share:
             places.append(place)
-            weights.append(0.0)
-        elif rng.random() < CROWD_SHARE:
-            places.append(place)
-            weights.append(-math.log(CROWD_SHARE))
+            weights.append(-math.log(share))
     return places, weights
+
+
+def _last_to_tell(row: Row, tells: NDArray[np.bool_]) -> list[int]:
+    """For each fact of a line the last word that tells it."""
+    last: dict[tuple[int, int], int] = {}
+    for place, value in zip(*tells.nonzero(), strict=True):
+        last[int(row.line_of[place]), int(value)] = int(place)
+    return sorted(set(last.values()))
 
 
 def _collate(
