@@ -1,9 +1,13 @@
 """Model cards of the published checkpoints."""
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
+from training import rivals
 from training.data.world import splits
 
+CURVES = "curves.png"
 WHAT = {
     "base": "Qwen2-VL architecture at 6 million parameters, trained from random weights.",
     "fragment": "LoRA adapter: which turns and pictures of a dialogue answer a query.",
@@ -70,8 +74,23 @@ LIMITS = (
 )
 
 
-def write(folder: Path, task: str, version: str, metrics: dict[str, float]) -> None:
-    """Writes `README.md`; the manifest beside it holds the same numbers."""
+def write(
+    folder: Path,
+    task: str,
+    version: str,
+    metrics: dict[str, float],
+    *,
+    beside: Mapping[str, Mapping[str, float]] | None = None,
+    seeds: Mapping[str, tuple[float, float]] | None = None,
+    run: Path | None = None,
+) -> None:
+    """Writes `README.md`; the manifest beside it holds the same metrics.
+
+    Args:
+        beside: other systems' metrics, by name.
+        seeds: by metric the mean over runs with other seeds, and the half width of its interval.
+        run: folder of the run, whose learning curves are shown.
+    """
     lines = [
         f"# {task}@{version}",
         "",
@@ -95,5 +114,17 @@ def write(folder: Path, task: str, version: str, metrics: dict[str, float]) -> N
             *(f"| {name.replace('_', ' ')} | {value:.6g} |" for name, value in metrics.items()),
             "",
         ]
+    if beside:
+        lines += ["## Beside others", "The same prompts.", ""]
+        lines += [*rivals.table({f"{task}@{version}": metrics, **beside}), ""]
+    if seeds:
+        spread = (
+            f"{name.replace('_', ' ')} {mean:.3f} ± {half:.3f}"
+            for name, (mean, half) in seeds.items()
+        )
+        lines += ["Over three seeds, mean and 95% interval: " + ", ".join(spread) + ".", ""]
+    if run and (run / CURVES).exists():
+        shutil.copyfile(run / CURVES, folder / CURVES)
+        lines += ["## Learning curve", f"![Loss, validation and learning rate]({CURVES})", ""]
     lines += ["## Limits", LIMITS, ""]
     (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")

@@ -21,7 +21,7 @@ from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
 from colloquy.contracts.content import Dialogue
 from colloquy.registry.manifest import Base, Manifest, Probe, Reference
-from training import adapters, card, generate, probing, samples
+from training import adapters, card, generate, probing, rivals, samples
 from training.clip import WEIGHTS as CLIP_WEIGHTS
 from training.data import prompts, public
 from training.data.world import splits
@@ -37,6 +37,7 @@ BASE_FILES = (
 RETRIEVAL = ("clip", "embed", "rank")
 RECIPES = Path("training/recipes")
 MAX_FILE_BYTES = 16_000_000
+ALONE = 120  # prompts that the base is asked without an adapter: it knows none of their forms
 
 
 class FileTooLarge(Exception):
@@ -71,10 +72,15 @@ def export(plan: Plan) -> None:
         folder = _fresh(plan, task)
         _export_adapter_files(RUNS / plan.runs[task] / "model", folder, plan.version)
         model = _with_adapter(base_folder, folder)
-        metrics = adapters.evaluate(model, processor, task, "test", plan.queries)
-        metrics = {name: round(value, 4) for name, value in metrics.items()}
+        metrics = _measured(model, processor, task, plan.queries)
         print(json.dumps({"task": task, "test": metrics}), flush=True)
-        card.write(folder, task, plan.version, metrics)
+        with model.disable_adapter():
+            beside = {"the base alone": _measured(model, processor, task, ALONE)}
+        beside |= rivals.rows(task, "test", plan.queries)
+        card.write(
+            folder, task, plan.version, metrics, beside=beside, run=RUNS / plan.runs[task],
+            seeds=_over_seeds(base_folder, processor, task, metrics, plan),
+        )  # fmt: skip
         _write_manifest(
             folder,
             task=task,
@@ -88,6 +94,27 @@ def export(plan: Plan) -> None:
         )
         if task == "fragment" and plan.with_samples:
             samples.write(plan.out / "samples" / "dialogues.json", model, processor)
+
+
+def _measured(model: Any, processor: Any, task: str, count: int) -> dict[str, float]:
+    found = adapters.evaluate(model, processor, task, "test", count)
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def _over_seeds(
+    base_folder: Path, processor: Any, task: str, metrics: dict[str, float], plan: Plan
+) -> dict[str, tuple[float, float]]:
+    """Intervals over this run and those of the same recipe with other seeds, where there are."""
+    others = [RUNS / name / "model" for name in (f"{plan.runs[task]}-{n}" for n in (1, 2))]
+    if not all(other.exists() for other in others):
+        return {}
+    found = [metrics]
+    for other in others:
+        model = _with_adapter(base_folder, other)
+        found.append(_measured(model, processor, task, plan.queries))
+    return {
+        name: rivals.interval([one[name] for one in found]) for name in metrics if name != "prompts"
+    }
 
 
 def export_retrieval(plan: Plan, tasks: Sequence[str]) -> None:
@@ -107,7 +134,11 @@ def export_retrieval(plan: Plan, tasks: Sequence[str]) -> None:
         folder = plan.out / task / plan.version
         metrics = _retrieval_metrics(task, measured)
         print(json.dumps({"task": task, plan.split: metrics}), flush=True)
-        card.write(folder, task, plan.version, metrics)
+        # The reranker has a folder for each of its stages.
+        run = RUNS / plan.runs[task]
+        card.write(
+            folder, task, plan.version, metrics, run=run / "judge" if task == "rank" else run
+        )
         at_base = plan.out / "base" / plan.version
         base = Base(version=plan.version, sha256=file_hash(at_base / "model.safetensors"))
         _write_manifest(
@@ -153,7 +184,7 @@ def _export_base(plan: Plan) -> Path:
     for name in BASE_FILES:
         shutil.copyfile(source / name, folder / name)
     _save_bf16(source / "model.safetensors", folder / "model.safetensors")
-    card.write(folder, "base", plan.version, {})
+    card.write(folder, "base", plan.version, {}, run=RUNS / plan.runs["base"])
     _write_manifest(
         folder, task="base", version=plan.version, kind="base", protocol=None, base=None,
         weights="model.safetensors", metrics={}, probes=[],
@@ -245,7 +276,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--version", default="1")
     parser.add_argument("--out", type=Path, default=Path("starter"))
-    parser.add_argument("--queries", type=int, default=660)
+    parser.add_argument("--queries", type=int, default=1080)
     parser.add_argument("--only", nargs="+", choices=RETRIEVAL, help="leave the others alone")
     chosen = parser.parse_args()
     runs = {task: task for task in ("base", "fragment", "split", *RETRIEVAL)}

@@ -104,7 +104,7 @@ def _make(chosen: argparse.Namespace) -> None:
     train_all(recipes, None if chosen.smoke or chosen.anew else KEPT)
     out = chosen.out or (RUNS / "smoke-starter" if chosen.smoke else Path("starter"))
     runs = {task: f"{prefix}{task}" for task in ("base", "fragment", "split", *RETRIEVAL)}
-    plan = Plan(chosen.version, out, runs, 4 if chosen.smoke else 660)
+    plan = Plan(chosen.version, out, runs, 4 if chosen.smoke else 1080)
     if chosen.smoke:
         plan = replace(plan, with_samples=False, split="validation")
     export(plan)
