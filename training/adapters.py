@@ -26,6 +26,16 @@ from training.trainer_checkpoints import Watch
 TARGETS = r".*language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
 
 
+def lora(rank: int, alpha: int, layers: str = r"\d+") -> LoraConfig:
+    """An adapter of the linear layers of those layers whose number `layers` matches."""
+    return LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        target_modules=TARGETS.replace(r"layers\.\d+", rf"layers\.{layers}"),
+        task_type="CAUSAL_LM",
+    )
+
+
 def train(recipe: AdapterRecipe) -> Path:
     """Trains and saves an adapter; returns its folder.
 
@@ -88,9 +98,7 @@ def _trainer(recipe: AdapterRecipe, processor: ProcessorMixin) -> SFTTrainer:
             disable_tqdm=True,
         ),
         train_dataset=_dataset(recipe, processor),
-        peft_config=LoraConfig(
-            r=recipe.rank, lora_alpha=recipe.alpha, target_modules=TARGETS, task_type="CAUSAL_LM"
-        ),
+        peft_config=lora(recipe.rank, recipe.alpha),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
 from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
 from training import loop, processes, reading, whole
-from training.adapters import TARGETS
+from training.adapters import lora
 from training.data import pairs, roughened
 from training.data.encode import IGNORED, Encoded, Encoder
 from training.data.lamra_rows import LamraRows
@@ -27,7 +27,7 @@ from training.data.world import asking
 from training.data.world.facets import Told
 from training.data.world.lexicon import LANGUAGES
 from training.layers import Layers, levelled
-from training.matching import MATCHES
+from training.matching import MATCHES, UPPER
 from training.origin import Origin
 from training.reading import RARE, SHARP
 from training.recipe import RUNS, EmbedRecipe
@@ -184,7 +184,7 @@ def _train(recipe: EmbedRecipe) -> None:
         for number in range(recipe.bank_batches)
     ]
     texts = min(recipe.text_batches, recipe.bank_batches - 1)
-    reader = Reader(get_peft_model(model, upper(recipe.rank, recipe.alpha)), processor)
+    reader = Reader(get_peft_model(model, lora(recipe.rank, recipe.alpha, UPPER)), processor)
     learner = Summariser(model, below.values)
 
     def step_of(step: int) -> loop.StepResult:
@@ -207,16 +207,6 @@ def _train(recipe: EmbedRecipe) -> None:
     )  # fmt: skip
     if processes.rank() == 0:
         whole.write_folder(folder / "model", reader.model.save_pretrained)
-
-
-def upper(rank: int, alpha: int) -> LoraConfig:
-    """An adapter of the layers above those that read and write numbers, which stay as they are."""
-    return LoraConfig(
-        r=rank,
-        lora_alpha=alpha,
-        target_modules=TARGETS.replace(r"layers\.\d+", rf"layers\.[{MATCHES}-9]"),
-        task_type="CAUSAL_LM",
-    )
 
 
 def _drawn(recipe: EmbedRecipe, rng: random.Random, number: int) -> list[Pair]:

@@ -28,6 +28,7 @@ from training.vision import save
 
 WRITES = READS  # the layer that writes numbers
 MATCHES = READS + 1  # the layer whose heads compare with the query
+UPPER = rf"[{MATCHES}-9]"  # the numbers of the layers that adapters teach, as an expression
 SAMES = READS + 2  # the layer two of whose heads compare lines
 SAME_KINDS = {4: 0, 5: 1}  # by head of that layer
 CODE = 18  # numbers of a head that hardly turn within a dialogue, in which it compares

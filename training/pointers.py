@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
 from transformers import AutoProcessor
 
 from training import adapters, base, loop, pointing, processes, reading, whole
@@ -13,7 +13,7 @@ from training.data import prompts, roughened
 from training.data.rows import Row, Rows
 from training.data.world import splits
 from training.data.world.splits import Sample
-from training.matching import MATCHES
+from training.matching import UPPER
 from training.origin import Origin
 from training.pointing import Learner, ThinBank
 from training.recipe import RUNS, PointingRecipe
@@ -31,7 +31,7 @@ def _train(recipe: PointingRecipe) -> None:
     torch.manual_seed(recipe.seed)
     reader, rows, model, pad_id = reading.load(recipe.base, recipe.tokenizer)
     bank = ThinBank(reader, recipe, pad_id, lambda rng: draw(recipe.task, rows, rng))
-    adapted: Any = get_peft_model(model, lora(recipe))
+    adapted: Any = get_peft_model(model, adapters.lora(recipe.rank, recipe.alpha, UPPER))
     learner = Learner(model)
     base.restore_heads(learner, RUNS / recipe.base)
 
@@ -48,16 +48,6 @@ def _train(recipe: PointingRecipe) -> None:
     )  # fmt: skip
     if processes.rank() == 0:
         whole.write_folder(folder / "model", adapted.save_pretrained)
-
-
-def lora(recipe: PointingRecipe) -> LoraConfig:
-    """The layers above those that read and write numbers; these stay as they are."""
-    return LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        target_modules=adapters.TARGETS.replace(r"layers\.\d+", rf"layers\.[{MATCHES}-9]"),
-        task_type="CAUSAL_LM",
-    )
 
 
 def draw(task: str, rows: Rows, rng: random.Random) -> Row:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
 from torch import Tensor, nn
 from transformers import AutoProcessor
 
 from training import base, checkpoint, loop, pointing, processes, reading, whole
-from training.adapters import TARGETS
+from training.adapters import lora
 from training.data import judgements, lamra, roughened
 from training.data.encode import Encoder
 from training.data.judgements import Candidate, Judgement
@@ -25,7 +25,7 @@ from training.data.pairs import Query
 from training.data.prompts import ASKED, DEFAULT_SYSTEM, Example
 from training.data.rows import NOTHING, Block, Row, Rows, gather
 from training.judge import Judge
-from training.matching import MATCHES
+from training.matching import MATCHES, UPPER
 from training.origin import Origin
 from training.pointing import Learner, ThinBank
 from training.reading import READS, Reader
@@ -47,7 +47,9 @@ def _train(recipe: RankRecipe) -> None:
     processor = AutoProcessor.from_pretrained(RUNS / recipe.tokenizer / "model")
     reader, rows, model, pad_id = reading.load(recipe.base, recipe.tokenizer)
     drawer = Drawer(rows, processor.tokenizer, recipe)
-    adapted: Any = get_peft_model(model, _lora(recipe))
+    # All layers but the one that writes numbers, which stay comparable.
+    layers = rf"(?:[0-{READS - 1}]|{UPPER})"
+    adapted: Any = get_peft_model(model, lora(recipe.rank, recipe.alpha, layers))
     # More steps of judging leave the gathering as it is.
     origins = {
         "gather": Origin.of(recipe, frozenset({"optimiser.steps"})), "judge": Origin.of(recipe)
@@ -74,17 +76,6 @@ def _train(recipe: RankRecipe) -> None:
     )  # fmt: skip
     if processes.rank() == 0:
         whole.write_folder(folder / "model", adapted.save_pretrained)
-
-
-def _lora(recipe: RankRecipe) -> LoraConfig:
-    """All layers but the one that writes numbers, which stay comparable."""
-    layers = rf"layers\.([0-{READS - 1}]|[{MATCHES}-9])"
-    return LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        target_modules=TARGETS.replace(r"layers\.\d+", layers),
-        task_type="CAUSAL_LM",
-    )
 
 
 def _teach(adapted: nn.Module, layers: range) -> None:
