@@ -9,6 +9,7 @@ so that lines which tell the same are known to belong together.
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +32,11 @@ MATCHES = READS + 1  # the layer whose heads compare with the query
 UPPER = rf"[{MATCHES}-9]"  # the numbers of the layers that adapters teach, as an expression
 SAMES = READS + 2  # the layer two of whose heads compare lines
 SAME_KINDS = {4: 0, 5: 1}  # by head of that layer
-CODE = 18  # numbers of a head that hardly turn within a dialogue, in which it compares
+CODE = 24  # numbers of a head that hardly turn within a dialogue, in which it compares
 CROWD = 5.5  # what a look must win over: some hundred words that nothing looks for
-KEEN = 4.0  # what the heads' weights are multiplied by to begin with
+CODE_SIZE = 12.0  # of a fact's code to begin with; found with small ones is hardly anything
+SPREAD_STEPS = 300
+RIDGE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +77,61 @@ class Comparer(nn.Module):
 
     @torch.no_grad()
     def prepare(self) -> None:
-        """Begins anew: no attention where numbers are written, and nothing compared that turns."""
+        """Begins anew: no attention where numbers are written, and nothing compared."""
         self.still.weight.zero_()
-        for linear in (self.match_query, self.match_key):
-            self._clear(linear, range(len(KINDS)))
-        for linear in (self.same_query, self.same_key):
-            self._clear(linear, SAME_KINDS)
+        for linear, heads in self._compared():
+            for head in heads:
+                rows = slice(head * self.head, (head + 1) * self.head)
+                linear.weight[rows] = 0.0
+                linear.bias[rows] = 0.0
 
-    def _clear(self, linear: nn.Linear, heads: "range | dict[int, int]") -> None:
-        width = linear.weight.shape[1]
-        for head in heads:
-            rows = slice(head * self.head, (head + 1) * self.head)
-            linear.weight[rows] = 0.0
-            linear.bias[rows] = 0.0
-            own = torch.tensor([head * self.head + place for place in self._slow])
-            linear.weight[own] = torch.randn(len(own), width) * KEEN * 0.25 / math.sqrt(width)
+    @torch.no_grad()
+    def fit(self, bank: "Bank", generator: torch.Generator) -> None:
+        """Begins where least squares end: each head gives a fact's code for who tells or asks it.
+
+        From small random weights the heads needed most of the run to tell two facts apart at all.
+        """
+        words, queries = self.write(bank.words), self.write(bank.queries)
+        told, asked = self.match_norm(words), self.match_norm(queries)
+        codes = [
+            spread_codes(own.stop - own.start, len(self._slow), generator)
+            for own in self.values.of_kind
+        ]
+        for kind, own in enumerate(self.values.of_kind):
+            self._fit(self.match_query, kind, told, bank.tells[:, own], codes[kind])
+            self._fit(self.match_key, kind, asked, bank.asks[:, own], codes[kind])
+        level = self.same_norm(words)
+        for head, kind in SAME_KINDS.items():
+            tells = bank.tells[:, self.values.of_kind[kind]]
+            for linear in (self.same_query, self.same_key):
+                self._fit(linear, head, level, tells, codes[kind])
+
+    def _fit(
+        self, linear: nn.Linear, head: int, states: Tensor, facts: Tensor, codes: Tensor
+    ) -> None:
+        """Sets a head's rows: who has a fact and who has none weigh the same in all."""
+        has = facts.any(1)
+        share = has.float().mean().clamp(1e-6, 1 - 1e-6)
+        weights = torch.where(has, 0.5 / share, 0.5 / (1 - share))[:, None]
+        inputs = torch.cat([states, torch.ones(len(states), 1)], 1)
+        size = inputs.shape[1]
+        squares = (inputs * weights).T @ inputs + RIDGE * len(states) * torch.eye(size)
+        found = torch.linalg.solve(squares, (inputs * weights).T @ (facts.float() @ codes))
+        rows = torch.tensor([head * self.head + place for place in self._slow])
+        linear.weight[rows] = found[:-1].T * CODE_SIZE
+        linear.bias[rows] = found[-1] * CODE_SIZE
+
+    def _compared(self) -> list[tuple[nn.Linear, Sequence[int]]]:
+        """The maps whose heads compare, and which of them do."""
+        match, same = range(len(KINDS)), list(SAME_KINDS)
+        return [
+            (self.match_query, match), (self.match_key, match),
+            (self.same_query, same), (self.same_key, same),
+        ]  # fmt: skip
 
     def hold(self) -> None:
         """Keeps what the heads do not compare as it is."""
-        for linear, heads in (
-            (self.match_query, range(len(KINDS))), (self.match_key, range(len(KINDS))),
-            (self.same_query, SAME_KINDS), (self.same_key, SAME_KINDS),
-        ):  # fmt: skip
+        for linear, heads in self._compared():
             free = torch.zeros(linear.weight.shape[0])
             for head in heads:
                 free[[head * self.head + place for place in self._slow]] = 1.0
@@ -129,6 +165,15 @@ def slow_numbers(head: int) -> list[int]:
     return [*range(half - pairs, half), *range(head - pairs, head)]
 
 
+def spread_codes(count: int, size: int, generator: torch.Generator) -> Tensor:
+    """(count, size): directions of length 1 that are as unlike as they can be."""
+    codes = nn.functional.normalize(torch.randn(count, size, generator=generator), dim=1)
+    for _ in range(SPREAD_STEPS):
+        near = codes @ codes.T - torch.eye(count)
+        codes = nn.functional.normalize(codes - near.pow(3) @ codes, dim=1)
+    return codes
+
+
 def common(tells: Tensor, asks: Tensor, values: Values) -> Tensor:
     """(kinds, words, queries) of 0 and 1: whether a word tells a value that a query asks for."""
     return torch.stack(
@@ -148,9 +193,11 @@ def _train(recipe: MatchingRecipe) -> None:
     reader, rows, model, pad_id = reading.load(recipe.reading, recipe.tokenizer)
     comparer = Comparer(model, reader.values)
     comparer.prepare()
-    comparer.hold()
     rng = random.Random(f"matching/{recipe.seed}/{processes.rank()}")
     bank = fill(reader, rows, rng, recipe.bank_dialogues, recipe.bank_queries, pad_id)
+    comparer.fit(bank, torch.Generator().manual_seed(recipe.seed))
+    processes.agree(comparer)
+    comparer.hold()
     held_out = fill(
         reader, rows, random.Random("matching/validation"), 60, 200, pad_id, split="validation"
     )  # fmt: skip

@@ -101,6 +101,13 @@ def average(trained: list[nn.Parameter], *, asked_to_stop: bool) -> bool:
     return ends
 
 
+def agree(module: nn.Module) -> None:
+    """Gives every process the weights of the first."""
+    if dist.is_initialized():
+        for weight in module.parameters():
+            dist.broadcast(weight.data, 0)
+
+
 def wait_for_all() -> None:
     """Until the first process has saved: whoever ends sooner takes the others with it."""
     if dist.is_initialized():
