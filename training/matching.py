@@ -34,7 +34,8 @@ SAMES = READS + 2  # the layer two of whose heads compare lines
 SAME_KINDS = {4: 0, 5: 1}  # by head of that layer
 CODE = 24  # numbers of a head that hardly turn within a dialogue, in which it compares
 CROWD = 5.5  # what a look must win over: some hundred words that nothing looks for
-CODE_SIZE = 12.0  # of a fact's code to begin with; found with small ones is hardly anything
+CODE_SIZE = 8.0  # of a fact's code to begin with; with small ones hardly anything is found
+KEEN = 1.0  # of the numbers that heads between words begin with
 SPREAD_STEPS = 300
 RIDGE = 1e-3
 
@@ -84,6 +85,13 @@ class Comparer(nn.Module):
                 rows = slice(head * self.head, (head + 1) * self.head)
                 linear.weight[rows] = 0.0
                 linear.bias[rows] = 0.0
+        # Between words codes that fit too well at once are all given up, and none is found again.
+        for linear in (self.same_query, self.same_key):
+            width = linear.weight.shape[1]
+            for head in SAME_KINDS:
+                rows_of_code = self._rows(head)
+                drawn = torch.randn(len(rows_of_code), width)
+                linear.weight[rows_of_code] = drawn * KEEN / math.sqrt(width)
 
     @torch.no_grad()
     def fit(self, bank: "Bank", generator: torch.Generator) -> None:
@@ -98,13 +106,9 @@ class Comparer(nn.Module):
             for own in self.values.of_kind
         ]
         for kind, own in enumerate(self.values.of_kind):
-            self._fit(self.match_query, kind, told, bank.tells[:, own], codes[kind])
-            self._fit(self.match_key, kind, asked, bank.asks[:, own], codes[kind])
-        level = self.same_norm(words)
-        for head, kind in SAME_KINDS.items():
-            tells = bank.tells[:, self.values.of_kind[kind]]
-            for linear in (self.same_query, self.same_key):
-                self._fit(linear, head, level, tells, codes[kind])
+            code = codes[kind] * CODE_SIZE
+            self._fit(self.match_query, kind, told, bank.tells[:, own], code)
+            self._fit(self.match_key, kind, asked, bank.asks[:, own], code)
 
     def _fit(
         self, linear: nn.Linear, head: int, states: Tensor, facts: Tensor, codes: Tensor
@@ -117,9 +121,13 @@ class Comparer(nn.Module):
         size = inputs.shape[1]
         squares = (inputs * weights).T @ inputs + RIDGE * len(states) * torch.eye(size)
         found = torch.linalg.solve(squares, (inputs * weights).T @ (facts.float() @ codes))
-        rows = torch.tensor([head * self.head + place for place in self._slow])
-        linear.weight[rows] = found[:-1].T * CODE_SIZE
-        linear.bias[rows] = found[-1] * CODE_SIZE
+        rows = self._rows(head)
+        linear.weight[rows] = found[:-1].T
+        linear.bias[rows] = found[-1]
+
+    def _rows(self, head: int) -> Tensor:
+        """The rows of a map that give a head's code."""
+        return torch.tensor([head * self.head + place for place in self._slow])
 
     def _compared(self) -> list[tuple[nn.Linear, Sequence[int]]]:
         """The maps whose heads compare, and which of them do."""
@@ -134,7 +142,7 @@ class Comparer(nn.Module):
         for linear, heads in self._compared():
             free = torch.zeros(linear.weight.shape[0])
             for head in heads:
-                free[[head * self.head + place for place in self._slow]] = 1.0
+                free[self._rows(head)] = 1.0
             linear.weight.register_hook(lambda gradient, f=free: gradient * f[:, None])
             linear.bias.register_hook(lambda gradient, f=free: gradient * f)
 
