@@ -234,7 +234,8 @@ def _train(recipe: MatchingRecipe) -> None:
     if processes.rank() == 0:
         reading.keep_heads(reader, folder)
         processor = AutoProcessor.from_pretrained(RUNS / recipe.tokenizer / "model")
-        save(model, processor, folder / "model")
+        # What is below is not taught again, and is served in bf16.
+        save(model.to(torch.bfloat16), processor, folder / "model")
 
 
 def _loss(near: Tensor, truth: Tensor) -> tuple[Tensor, float]:

@@ -19,6 +19,8 @@ from training.data.world.splits import Sample
 
 QUERIES, LINES = 0.6, 0.3  # shares that get a word or two
 UNREAD = 0.08  # share of the lines that become such words alone
+# Most characters are not in the tokenizer and come as bytes, which mean nothing by themselves.
+COMMON_HAN = (0x4E00, 0x9FA5)
 
 
 class Neutral(BaseModel):
@@ -93,9 +95,13 @@ def _word(language: Language, rng: random.Random) -> str:
     """A common word of another kind of talk, or one that does not exist."""
     every = neutral()
     if language == "zh":
-        if rng.random() < 0.4:
+        kind = rng.random()
+        if kind < 0.3:
             return rng.choice(every.particles)
-        return "".join(rng.choice(every.characters) for _ in range(rng.randint(1, 3)))
+        length = rng.randint(1, 4)
+        if kind < 0.6:
+            return "".join(rng.choice(every.characters) for _ in range(length))
+        return "".join(chr(rng.randint(*COMMON_HAN)) for _ in range(length))
     if rng.random() < 0.4:
         return rng.choice(every.words)
     parts = (every.onsets, every.vowels, every.ends)
