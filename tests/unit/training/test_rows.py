@@ -124,3 +124,13 @@ def test_exercises_about_pictures_and_talk_have_answers() -> None:
         going_on = prompts.exercise("continue", sample, rng)
         said = [turn.text for turn in sample.dialogue.turns]
         assert going_on.answer in said
+
+
+def test_idle_chinese_words_are_of_characters_that_the_tokenizer_lacks_too() -> None:
+    rng = random.Random(2)
+    said = [roughened.text_of("猫", "zh", rng, 1.0) for _ in range(200)]
+    assert all("猫" in text for text in said)
+    seen = {character for text in said for character in text}
+    known = {character for text in tiny.processor().tokenizer.get_vocab() for character in text}
+    assert len(seen) > 300
+    assert len(seen - known) > 100
