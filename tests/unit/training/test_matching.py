@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tests.unit.training import tiny
-from training.matching import Bank, Comparer, common, spread_codes
+from training.matching import SAME_KINDS, Bank, Comparer, common, slow_numbers, spread_codes
 from training.values import KINDS, of_the_world
 
 
@@ -53,6 +53,24 @@ def test_before_the_fit_nothing_is_compared() -> None:
     comparer, seen = bank(1)
     near = comparer.near_queries(comparer.write(seen.words), comparer.write(seen.queries))
     assert near.abs().max() == 0
+
+
+def test_heads_compare_only_what_hardly_turns() -> None:
+    comparer, seen = bank(1)
+    comparer.fit(seen, generator())
+    size = comparer.match_query.weight.shape[0]
+    slow = slow_numbers(comparer.head)
+    own = [row for row in range(size) if row % comparer.head in slow]
+    turning = [row for row in range(size) if row % comparer.head not in slow]
+    for linear in (comparer.match_query, comparer.match_key):
+        assert not linear.weight[turning].any()
+        assert linear.weight[own].any(1).all()
+    for linear in (comparer.same_query, comparer.same_key):
+        for head in SAME_KINDS:
+            rows = range(head * comparer.head, (head + 1) * comparer.head)
+            assert not linear.weight[[row for row in rows if row in turning]].any()
+            assert linear.weight[[row for row in rows if row in own]].any(1).all()
+    assert not comparer.still.weight.any()
 
 
 @torch.no_grad()

@@ -10,9 +10,8 @@ from tests.unit.training import tiny
 from training.data.encode import IGNORED
 from training.data.rows import NOTHING, Row
 from training.data.world import splits
-from training.matching import MATCHES, Comparer, common, slow_numbers, telling
+from training.matching import common, telling
 from training.pointing import Learner, ThinBank, step
-from training.reading import READS
 from training.recipe import BaseRecipe, Optimiser
 from training.thinning import FAR, Thin, known_answers, thin
 from training.values import KINDS, of_the_world
@@ -109,19 +108,6 @@ def test_every_told_fact_of_a_line_has_a_word_that_tells_it(drawn: list[Row]) ->
             words = found[number][block.line_of[number] == line]
             assert torch.equal(words.any(0), reader.values.told(told) > 0)
         assert not found[number][block.line_of[number] == NOTHING].any()
-
-
-def test_heads_compare_only_what_hardly_turns() -> None:
-    model = tiny.model()
-    comparer = Comparer(model, of_the_world())
-    comparer.prepare()
-    layer = model.model.language_model.layers[MATCHES].self_attn
-    head = 48 // 6
-    slow = slow_numbers(head)
-    still = [row for row in range(48) if row % head not in slow]
-    assert not layer.q_proj.weight[still].any()
-    assert layer.q_proj.weight[[row for row in range(48) if row % head in slow]].any()
-    assert not model.model.language_model.layers[READS].self_attn.o_proj.weight.any()
 
 
 def test_a_bank_shows_short_batches_first_and_each_once_a_turn() -> None:
