@@ -14,6 +14,8 @@ from typing import Literal
 
 import psutil
 
+from tests import starter
+
 START_WITHIN_S = 600.0
 
 
@@ -52,7 +54,7 @@ def launch_engine(
     base: Path,
     folder: Path,
     *,
-    model: str = "base@1",
+    model: str = starter.BASE,
     max_loras: int = 8,
     runner: Literal["generate", "pooling"] = "generate",
     dtype: str = "bfloat16",

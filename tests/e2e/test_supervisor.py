@@ -16,6 +16,7 @@ from colloquy.local.control import Stack, StackFailed
 from colloquy.local.processes import Identity, family, process_of, processes, title_of
 from colloquy.local.state import StackState
 from colloquy.profile import Profile
+from tests import starter
 from tests.e2e.fake_stack import COMMAND
 from tests.e2e.local_stack import ROOT, living, until
 from tests.e2e.ports import free_port
@@ -37,7 +38,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
             "name": "fakes",
             "about": "Nothing.",
             "state": str(tmp_path / "var"),
-            "engines": {"one": {"runtime": "vllm", "model": "base@1"}},
+            "engines": {"one": {"runtime": "vllm", "model": starter.BASE}},
             "tasks": {"fragment": {"engine": "one", "protocol": "f2rvlm"}},
             "gateway": {"port": port or free_port()},
             "generator": {"fakes": WELL | named},

@@ -20,6 +20,7 @@ from PIL import Image
 
 from colloquy.servicekit.keys import KeyStore
 from gateway.access import NEEDS
+from tests import starter
 from tests.e2e.local_stack import ROOT, LocalStack, until
 from tests.e2e.ports import free_port
 
@@ -46,7 +47,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
                     "away": {"runtime": "openai", "url": "http://127.0.0.1:9", "model": "none"}
                 },
                 "tasks": {"fragment": {"engine": "away", "protocol": "f2rvlm", "tolerant": True}},
-                "spaces": {"clip": {"kind": "open_clip", "model": "clip@1", "threads": 1}},
+                "spaces": {
+                    "clip": {"kind": "open_clip", "model": starter.named("clip"), "threads": 1}
+                },
                 "gateway": {"port": free_port()},
                 "retriever": {},
                 "indexer": {},

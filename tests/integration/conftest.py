@@ -8,17 +8,16 @@ import pytest
 
 from colloquy.engine.client import EngineClient
 from colloquy.profile import Capabilities
+from tests import starter
 from tests.live_engine import LiveEngine, await_engine, launch_engine
-
-STARTER = Path(__file__).parents[2] / "starter"
 
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of `base@1`, `fragment@1` and `split@1`, to which a test may add."""
+    """A copy of the starter's base, `fragment` and `split`, to which a test may add."""
     folder = tmp_path_factory.mktemp("registry")
     for task in ("base", "fragment", "split"):
-        shutil.copytree(STARTER / task / "1", folder / task / "1")
+        shutil.copytree(starter.folder_of(task), folder / task / starter.VERSION)
     return folder
 
 
@@ -35,9 +34,9 @@ def engine(
     engine_dtype: str,
     request: pytest.FixtureRequest,
 ) -> Iterator[LiveEngine]:
-    """Serves `base@1`; no adapter is loaded at first."""
+    """Serves the base; no adapter is loaded at first."""
     folder = tmp_path_factory.mktemp("engine")
-    with launch_engine(registry / "base" / "1", folder, dtype=engine_dtype) as launched:
+    with launch_engine(registry / "base" / starter.VERSION, folder, dtype=engine_dtype) as launched:
         # A start keeps one core busy for half a minute: the other's, if it is wanted, goes beside.
         if any("pooling_engine" in getattr(i, "fixturenames", ()) for i in request.session.items):
             request.getfixturevalue("launched_pooling_engine")
@@ -48,14 +47,15 @@ def engine(
 def launched_pooling_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
     """Its start has begun."""
     folder = tmp_path_factory.mktemp("pooling")
-    base = STARTER / "base" / "1"
-    with launch_engine(base, folder, max_loras=4, runner="pooling") as launched:
+    with launch_engine(
+        starter.folder_of("base"), folder, max_loras=4, runner="pooling"
+    ) as launched:
         yield launched
 
 
 @pytest.fixture(scope="session")
 def pooling_engine(launched_pooling_engine: LiveEngine) -> LiveEngine:
-    """Serves `base@1` as a model that embeds; no adapter is loaded at first."""
+    """Serves the base as a model that embeds; no adapter is loaded at first."""
     return await_engine(launched_pooling_engine)
 
 
@@ -67,9 +67,9 @@ async def client(engine: LiveEngine) -> AsyncIterator[EngineClient]:
 
 @pytest.fixture
 async def adapters(client: EngineClient, registry: Path) -> list[str]:
-    """`fragment@1` and `split@1`, loaded."""
+    """`fragment` and `split` of the starter, loaded."""
     loaded = {model.name for model in await client.models()}
-    names = ["fragment@1", "split@1"]
+    names = [starter.FRAGMENT, starter.SPLIT]
     for name in names:
         if name not in loaded:
             folder = registry / name.replace("@", "/")

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from colloquy.media.blobs import BlobStore
 from colloquy.profile import Task, VllmEngine
 from services.generator.settings import EngineBinding, Settings, Tuning
+from tests import starter
 from tests.integration.generator.stack import HOP, dialogue, serving, wait_for
 from tests.integration.questions import picture, png
 from tests.live_engine import LiveEngine
@@ -35,7 +36,7 @@ def settings(engine: LiveEngine, registry: Path, tmp_path: Path) -> Settings:
     return Settings(
         listen="127.0.0.1:0",
         tasks={
-            task: Task(engine="e", checkpoint=f"{task}@1", protocol="f2rvlm")
+            task: Task(engine="e", checkpoint=starter.named(task), protocol="f2rvlm")
             for task in ("fragment", "split")
         },
         engines={"e": EngineBinding(engine=served, address=engine.address)},
@@ -72,13 +73,13 @@ def test_answers_only_with_what_the_dialogue_has(settings: Settings, ref: str) -
             reply = client.post("/v1/fragment", json=asked, timeout=200)
             assert reply.status_code == 200, reply.text
             answer = reply.json()
-            assert answer["model"] == "fragment@1"
+            assert answer["model"] == starter.FRAGMENT
             assert set(answer["utterance_ids"]) <= set(range(count))
             assert set(answer["image_ids"]) <= set(range(count // 9))
             assert answer["degraded"] == []
 
             split = client.post("/v1/split", json=body(count, image=ref), timeout=200).json()
-            assert split["model"] == "split@1"
+            assert split["model"] == starter.SPLIT
             assert [i for part in split["fragments"] for i in part] == list(range(count))
 
 
@@ -90,7 +91,7 @@ def test_base_tasks_and_adapter_tasks_share_an_engine(
         wait_for(lambda: ready(client), within_s=300)
         models = {task["task"]: task["model"] for task in client.get("/v1/tasks").json()["tasks"]}
 
-    assert models == {"fragment": "fragment@1", "split": engine.model}
+    assert models == {"fragment": starter.FRAGMENT, "split": engine.model}
 
 
 def test_a_damaged_adapter_is_refused_and_the_other_task_served(
@@ -98,9 +99,9 @@ def test_a_damaged_adapter_is_refused_and_the_other_task_served(
 ) -> None:
     damaged = tmp_path / "registry"
     shutil.copytree(registry, damaged)
-    weights = damaged / "fragment" / "1" / "adapter_model.safetensors"
+    weights = damaged / "fragment" / starter.VERSION / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
-    # The engine knows `split@1` from the other folder, so it is taken from there.
+    # The engine knows `split` from the other folder, so it is taken from there.
     shutil.rmtree(damaged / "split")
     settings = settings.model_copy(update={"registry": [damaged, registry]})
     with serving(settings, wait_ready=False) as client:

@@ -8,11 +8,12 @@ import pytest
 
 from colloquy.engine.client import EngineClient
 from colloquy.protocols import f2rvlm
+from tests import starter
 from tests.integration.questions import ENDLESS, content_of, request, turns, world
 from tests.integration.reference import Reference
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
-MODELS = ["base@1", "fragment@1", "split@1"]
+MODELS = [starter.BASE, starter.FRAGMENT, starter.SPLIT]
 MOST_PROMPTS = 16
 # Two steps of a bfloat16 logit between 16 and 32: below it the order of sums decides who wins.
 TIE = {"bfloat16": 0.25, "float32": 0.001}
@@ -21,11 +22,13 @@ CLOSE = {"bfloat16": 0.01, "float32": 0.0001}
 
 @pytest.fixture(scope="module")
 def references(registry: Path, engine_dtype: str) -> dict[str, Reference]:
-    base = registry / "base" / "1"
+    base = registry / "base" / starter.VERSION
     return {
-        "base@1": Reference(base, dtype=engine_dtype),
-        "fragment@1": Reference(base, registry / "fragment" / "1", dtype=engine_dtype),
-        "split@1": Reference(base, registry / "split" / "1", dtype=engine_dtype),
+        starter.BASE: Reference(base, dtype=engine_dtype),
+        starter.FRAGMENT: Reference(
+            base, registry / "fragment" / starter.VERSION, dtype=engine_dtype
+        ),
+        starter.SPLIT: Reference(base, registry / "split" / starter.VERSION, dtype=engine_dtype),
     }
 
 
@@ -79,11 +82,11 @@ async def test_probabilities_of_many_labels_sum_to_one(
     tokens = list(range(100, 160))  # more than `top_logprobs` gives
 
     probabilities = await client.first_token_probabilities(
-        request("base@1", "s", ["which one?"]), tokens
+        request(starter.BASE, "s", ["which one?"]), tokens
     )
 
     assert sum(probabilities) == pytest.approx(1.0, abs=1e-9)
-    expected = references["base@1"].first_token("s", ["which one?"], tokens)
+    expected = references[starter.BASE].first_token("s", ["which one?"], tokens)
     assert probabilities == pytest.approx(expected, abs=CLOSE[engine_dtype])
 
 
@@ -126,9 +129,9 @@ async def test_counts_the_tokens_that_the_prompt_has(
     dialogue, pictures = turns(9)
     prompt = f2rvlm.render_split(dialogue)
     content = content_of(prompt, pictures)
-    asked = request("base@1", prompt.system, content, max_tokens=1)
+    asked = request(starter.BASE, prompt.system, content, max_tokens=1)
 
     counted = await client.count_tokens(asked)
 
     assert counted == (await client.generate(asked)).prompt_tokens
-    assert counted == references["base@1"].count(prompt.system, content)
+    assert counted == references[starter.BASE].count(prompt.system, content)

@@ -18,13 +18,13 @@ from colloquy.protocols import lamra
 from colloquy.protocols.lamra import Picture
 from colloquy.protocols.prompt import Prompt
 from colloquy.servicekit.problems import ServiceError
-from tests.integration.conftest import STARTER
+from tests import starter
 from tests.integration.questions import picture, png
 from tests.integration.reference import Reference
 from tests.live_engine import LiveEngine
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
-MODELS = ["base@1", "embed@1"]
+MODELS = [starter.BASE, starter.EMBED]
 PICTURES = {f"picture-{seed}": picture(seed, (112 + 14 * seed, 84)) for seed in range(4)}
 TURNS = [
     Utterance(speaker="Ann", content="do you have red shoes? 你好"),
@@ -45,15 +45,15 @@ CONTENTS: dict[str, lamra.Content] = {
 async def client(pooling_engine: LiveEngine) -> AsyncIterator[EngineClient]:
     address = pooling_engine.address
     async with EngineClient(address, capabilities=Capabilities(), pools=True) as client:
-        if "embed@1" not in {model.name for model in await client.models()}:
-            await client.load_adapter("embed@1", str((STARTER / "embed" / "1").resolve()))
+        if starter.EMBED not in {model.name for model in await client.models()}:
+            await client.load_adapter(starter.EMBED, str((starter.folder_of("embed")).resolve()))
         yield client
 
 
 @cache
 def reference(model: str) -> Reference:
-    adapter = None if model == "base@1" else STARTER / "embed" / "1"
-    return Reference(STARTER / "base" / "1", adapter)
+    adapter = None if model == starter.BASE else starter.folder_of("embed")
+    return Reference(starter.folder_of("base"), adapter)
 
 
 def request(model: str, prompt: Prompt) -> GenerationRequest:
@@ -125,19 +125,19 @@ async def test_it_says_how_many_tokens_it_read_and_counts_them_before(
     client: EngineClient,
 ) -> None:
     for content in CONTENTS.values():
-        asked = request("embed@1", lamra.render_embedding(content))
+        asked = request(starter.EMBED, lamra.render_embedding(content))
         assert (await client.embed(asked)).prompt_tokens == await client.count_tokens(asked)
 
 
 async def test_a_prompt_that_is_too_long_is_told_from_other_failures(client: EngineClient) -> None:
     prompt = lamra.render_embedding(["word " * 5_000])
     with pytest.raises(PromptTooLong):
-        await client.embed(request("base@1", prompt))
+        await client.embed(request(starter.BASE, prompt))
 
 
 async def test_a_prompt_that_fills_the_context_is_embedded(client: EngineClient) -> None:
     def asked(words: int) -> GenerationRequest:
-        return request("base@1", lamra.render_embedding(["word " * words]))
+        return request(starter.BASE, lamra.render_embedding(["word " * words]))
 
     few, more = await client.count_tokens(asked(100)), await client.count_tokens(asked(200))
     words = 100 + int((4_096 - few) / ((more - few) / 100))
@@ -149,7 +149,7 @@ async def test_a_prompt_that_fills_the_context_is_embedded(client: EngineClient)
 
 
 async def test_a_ping_proves_that_it_embeds(client: EngineClient) -> None:
-    await client.ping("base@1")
+    await client.ping(starter.BASE)
     with pytest.raises(ModelMissing):
         await client.ping("nobody@1")
 
@@ -159,4 +159,4 @@ async def test_an_engine_that_writes_does_not_pass_for_one_that_embeds(
 ) -> None:
     async with EngineClient(engine.address, capabilities=Capabilities(), pools=True) as writer:
         with pytest.raises(ServiceError):
-            await writer.ping("base@1")
+            await writer.ping(starter.BASE)

@@ -9,12 +9,13 @@ from colloquy.engine.client import EngineClient
 from colloquy.engine.failures import ModelMissing, PromptTooLong
 from colloquy.engine.requests import EngineImage, GenerationRequest
 from colloquy.protocols import f2rvlm
+from tests import starter
 from tests.integration.questions import ENDLESS, content_of, picture, png, request, turns
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
-@pytest.mark.parametrize("model", ["base@1", "fragment@1"])
+@pytest.mark.parametrize("model", [starter.BASE, starter.FRAGMENT])
 @pytest.mark.parametrize("first", [0, 37])
 async def test_the_grammar_admits_only_ids_that_exist(
     client: EngineClient, adapters: list[str], model: str, first: int
@@ -40,7 +41,7 @@ async def test_the_grammar_admits_only_ids_that_exist(
         assert list(answer.utterance_ids) == sorted(set(answer.utterance_ids))
 
 
-@pytest.mark.parametrize("model", ["base@1", "split@1"])
+@pytest.mark.parametrize("model", [starter.BASE, starter.SPLIT])
 async def test_the_grammar_makes_every_split_a_partition(
     client: EngineClient, adapters: list[str], model: str
 ) -> None:
@@ -69,7 +70,7 @@ async def test_a_picture_is_answered_for_by_its_bytes_whatever_was_sent_before(
 
     def about(seed: int, tenant: str) -> GenerationRequest:
         content = ["look: ", picture(seed, (168, 112)), " what is it?"]
-        return request("base@1", "s", content, tenant=tenant)
+        return request(starter.BASE, "s", content, tenant=tenant)
 
     async with EngineClient(client.address, capabilities=client.capabilities) as fresh:
         expected = [
@@ -88,21 +89,21 @@ async def test_the_engine_takes_a_known_picture_by_name_and_asks_for_a_forgotten
     client: EngineClient,
 ) -> None:
     content: list[str | EngineImage] = ["what? ", EngineImage(png(picture(5)), "image/png")]
-    asked = GenerationRequest("base@1", "s", content, "acme", 4)
+    asked = GenerationRequest(starter.BASE, "s", content, "acme", 4)
     first = await client.generate(asked)
 
     async with EngineClient(client.address, capabilities=client.capabilities) as hopeful:
         # It believes that the engine knows a picture that nobody ever sent.
         unknown = EngineImage(png(picture(77, (60, 60))), "image/png")
         hopeful._pictures.learn([unknown.cache_key("acme")])
-        told = await hopeful.generate(GenerationRequest("base@1", "s", [unknown], "acme", 4))
+        told = await hopeful.generate(GenerationRequest(starter.BASE, "s", [unknown], "acme", 4))
 
     assert (await client.generate(asked)).text == first.text
     assert told.prompt_tokens > 0
 
 
 async def test_a_cancelled_call_frees_the_engine(client: EngineClient) -> None:
-    endless = request("base@1", "s", ["go on"], grammar=ENDLESS, max_tokens=3_000)
+    endless = request(starter.BASE, "s", ["go on"], grammar=ENDLESS, max_tokens=3_000)
     call = asyncio.create_task(client.generate(endless))
     await until(client, running=1)
 
@@ -120,7 +121,7 @@ async def until(client: EngineClient, *, running: int) -> float:
 
 
 async def test_an_answer_that_the_limit_cut_is_not_complete(client: EngineClient) -> None:
-    answer = await client.generate(request("base@1", "s", ["x"], grammar=ENDLESS, max_tokens=5))
+    answer = await client.generate(request(starter.BASE, "s", ["x"], grammar=ENDLESS, max_tokens=5))
 
     assert not answer.complete
     assert answer.output_tokens == 5
@@ -128,7 +129,7 @@ async def test_an_answer_that_the_limit_cut_is_not_complete(client: EngineClient
 
 async def test_a_prompt_longer_than_the_context_is_refused_as_such(client: EngineClient) -> None:
     with pytest.raises(PromptTooLong):
-        await client.generate(request("base@1", "s", ["1 2 3 " * 4_000]))
+        await client.generate(request(starter.BASE, "s", ["1 2 3 " * 4_000]))
 
 
 async def test_an_unknown_model_is_missing_and_never_the_base(client: EngineClient) -> None:
@@ -141,7 +142,7 @@ async def test_the_prefix_is_cached_for_its_tenant_alone(client: EngineClient) -
     prompt = f2rvlm.render_split(dialogue)
 
     def ask(tenant: str) -> GenerationRequest:
-        return request("base@1", prompt.system, [prompt.user], tenant=tenant, max_tokens=1)
+        return request(starter.BASE, prompt.system, [prompt.user], tenant=tenant, max_tokens=1)
 
     await client.generate(ask("alpha"))
 
@@ -150,5 +151,5 @@ async def test_the_prefix_is_cached_for_its_tenant_alone(client: EngineClient) -
 
 
 async def test_the_probe_is_answered(client: EngineClient, adapters: list[str]) -> None:
-    for model in ("base@1", *adapters):
+    for model in (starter.BASE, *adapters):
         await client.ping(model)

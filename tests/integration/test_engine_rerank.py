@@ -20,7 +20,7 @@ from colloquy.protocols import lamra
 from colloquy.protocols.prompt import Prompt
 from services.reranker.answers import read_answers
 from services.reranker.settings import EngineBinding, Settings, Tuning
-from tests.integration.conftest import STARTER
+from tests import starter
 from tests.integration.generator.stack import wait_for
 from tests.integration.questions import png, request
 from tests.integration.reference import Content, Reference
@@ -32,7 +32,7 @@ from training.data.world.pictures import draw
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 BLOB_KEY = "blob-key-of-the-tests"
 FAMILY: lamra.Family = "qwen2-vl"
-RANK = STARTER / "rank" / "1"
+RANK = starter.folder_of("rank")
 QUERIES, FRAGMENTS = 6, 10
 CLOSE = {"bfloat16": 0.01, "float32": 0.0001}
 # Two steps of a bfloat16 logit between 8 and 16, for `Yes` and for `No`, as the states below are
@@ -82,7 +82,7 @@ def checkpoint() -> Path | None:
 
 @pytest.fixture(scope="module")
 def reference(registry: Path, checkpoint: Path | None, engine_dtype: str) -> Reference:
-    return Reference(registry / "base" / "1", checkpoint, dtype=engine_dtype)
+    return Reference(registry / "base" / starter.VERSION, checkpoint, dtype=engine_dtype)
 
 
 @pytest.fixture
@@ -101,10 +101,13 @@ def service(
     settings = Settings(
         listen="127.0.0.1:0",
         task=Task(
-            engine="e", protocol="lamra", family=FAMILY, checkpoint="rank@1" if checkpoint else None
+            engine="e",
+            protocol="lamra",
+            family=FAMILY,
+            checkpoint=starter.RANK if checkpoint else None,
         ),
         engine=EngineBinding(engine=served, address=engine.address),
-        registry=[STARTER],
+        registry=[starter.STARTER],
         blobs=tmp_path / "blobs",
         blob_key=SecretStr(BLOB_KEY),
         hop_secret=SecretStr(HOP),
@@ -174,7 +177,7 @@ async def test_p_yes_is_that_of_transformers(
     reference: Reference,
     engine_dtype: str,
 ) -> None:
-    yes, no = [(await client.token_ids("base@1", word))[0] for word in ("Yes", "No")]
+    yes, no = [(await client.token_ids(starter.BASE, word))[0] for word in ("Yes", "No")]
     told, expected, with_pictures = [], [], 0
     for asked in questions(blobs):
         told += ask(service, asked, "pointwise")
@@ -202,7 +205,7 @@ async def test_probabilities_of_a_lists_numbers_are_those_of_transformers(
     reference: Reference,
     engine_dtype: str,
 ) -> None:
-    tokens = await read_answers(lambda text: client.token_ids("base@1", text))
+    tokens = await read_answers(lambda text: client.token_ids(starter.BASE, text))
     assert tokens.most_listed == 10
     for asked in questions(blobs):
         told = ask(service, asked, "listwise")
@@ -228,10 +231,10 @@ def bound(p: float, dtype: str) -> float:
 async def test_the_beginning_of_an_answer_counts_as_its_tokens(
     client: EngineClient, reference: Reference
 ) -> None:
-    asked = request("base@1", "s", ["which one?"], max_tokens=1)
+    asked = request(starter.BASE, "s", ["which one?"], max_tokens=1)
     begun = replace(asked, begun="Ans: (")
 
     assert await client.count_tokens(begun) == reference.count("s", ["which one?"], begun="Ans: (")
     assert await client.count_tokens(begun) == await client.count_tokens(asked) + len(
-        await client.token_ids("base@1", "Ans: (")
+        await client.token_ids(starter.BASE, "Ans: (")
     )

@@ -18,8 +18,8 @@ from colloquy.registry.store import Registry
 from colloquy.sections import ClipSpace
 from services.retriever.encoders import load_clip
 from services.retriever.settings import Settings
+from tests import starter
 from tests.doubles.vector_store import StoreDouble
-from tests.integration.conftest import STARTER
 from tests.integration.retriever.clips import Reference, write_checkpoint, write_clip
 from tests.integration.retriever.stack import (
     asked,
@@ -284,8 +284,12 @@ def test_padding_is_left_out_where_nothing_reads_it(
 
 def test_the_starter_model_is_served_as_open_clip_computes_it() -> None:
     """Its tokenizer is one of transformers, with marks of its own."""
-    model = load_clip("clip", ClipSpace(kind="open_clip", model="clip@1"), Registry([STARTER]))
-    reference = Reference(STARTER / "clip" / "1")
+    model = load_clip(
+        "clip",
+        ClipSpace(kind="open_clip", model=starter.named("clip")),
+        Registry([starter.STARTER]),
+    )
+    reference = Reference(starter.folder_of("clip"))
     texts = ["a red shoe", "红色的鞋子", "", "word " * 20]
     told = model.encode_texts([model.tokens(text) for text in texts])
     assert min(cosine(a, reference.text(text)) for a, text in zip(told, texts, strict=True)) > (

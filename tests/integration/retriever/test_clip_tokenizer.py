@@ -3,7 +3,6 @@
 import itertools
 import random
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -12,10 +11,10 @@ import pytest
 from colloquy.registry.store import Registry
 from colloquy.sections import ClipSpace
 from services.retriever.encoders import ClipModel, load_clip
+from tests import starter
 from tests.integration.retriever.clips import write_clip
 
 pytestmark = pytest.mark.integration
-STARTER = Path(__file__).parents[3] / "starter"
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +58,8 @@ def test_words_that_never_come_again_do_not_fill_the_memory(own: ClipModel) -> N
 
 
 def test_rows_have_one_length_however_many_threads_count_and_tokenise() -> None:
-    space = ClipSpace(kind="open_clip", model="clip@1", threads=1)
-    model = load_clip("clip", space, Registry([STARTER]))
+    space = ClipSpace(kind="open_clip", model=starter.named("clip"), threads=1)
+    model = load_clip("clip", space, Registry([starter.STARTER]))
     texts = [f"a red boat {'on the sea ' * (number % 9)}" for number in range(2_000)]
 
     def asked(number: int) -> int:

@@ -12,6 +12,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tests import starter
 from tests.doubles import training_runs
 from tests.doubles.small_training import STEPS, Small
 from tests.doubles.training_runs import cut, said, start_recipe, start_small, steps_in
@@ -89,7 +90,7 @@ def folder_with_base(folder: Path) -> Path:
     """Where the run before has left the starter's base."""
     run = folder / "training" / "runs" / "smoke-base"
     run.mkdir(parents=True)
-    (run / "model").symlink_to(ROOT / "starter" / "base" / "1")
+    (run / "model").symlink_to(starter.folder_of("base"))
     return folder
 
 

@@ -1,10 +1,9 @@
 """Prompts of one beginning share it, and every picture stays with its own tokens."""
 
-from pathlib import Path
-
 import pytest
 from transformers import AutoProcessor
 
+from tests import starter
 from training.data import lamra
 from training.data.encode import Encoder
 from training.data.world.dialogues import Turn
@@ -12,7 +11,7 @@ from training.data.world.pictures import PictureSpec
 from training.forest import gather, grow
 from training.vision import GRID, MERGE
 
-BASE = Path("starter/base/1")
+BASE = starter.folder_of("base")
 CAT, DOG = PictureSpec("cat", "blue", 1), PictureSpec("kite", "red", 2)
 PER_PICTURE = (GRID // MERGE) ** 2
 

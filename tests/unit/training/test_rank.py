@@ -2,19 +2,19 @@
 
 import random
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
+from tests import starter
 from tests.unit.training import tiny
 from training.data import judgements, lamra, pairs
 from training.data.lamra_rows import LamraRows
 from training.embed import Reader
 from training.judge import Judge
 
-BASE = Path("starter/base/1")
+BASE = starter.folder_of("base")
 
 
 class Bare(torch.nn.Module):

@@ -1,12 +1,12 @@
 """A base of the starter's form that has learnt nothing, with what makes its rows."""
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
+from tests import starter
 from training import architecture
 from training.data.encode import Encoder
 from training.data.rows import Rows
@@ -14,7 +14,7 @@ from training.reading import Reader
 from training.recipe import Architecture
 from training.vision import GRID, MERGE
 
-BASE = Path(__file__).parents[3] / "starter" / "base" / "1"
+BASE = starter.folder_of("base")
 SHAPE = Architecture(
     width=48, mlp_width=64, layers=7, heads=6, key_value_heads=6, vision_width=32,
     vision_layers=1, vision_heads=2, rope_theta=1e8, embedding_std=0.3,
