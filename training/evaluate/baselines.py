@@ -1,7 +1,7 @@
 """What the model has to beat, on the same queries. Everything tuned is tuned on validation."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from training.evaluate.cases import Question
@@ -25,17 +25,27 @@ class Baseline(Protocol):
     def predict(self, question: Question) -> Chosen: ...
 
 
+Scorer = Callable[[Question], tuple[float, ...]]
+"""How near each utterance of a question's dialogue is to its query."""
+
+
+def bm25(question: Question) -> tuple[float, ...]:
+    return bm25_scores(question.case.texts, question.query.text)
+
+
 @dataclass(frozen=True, slots=True)
-class Bm25Threshold:
+class Threshold:
     """Every utterance whose score reaches a threshold."""
 
     threshold: float
     relative: bool
     reach_turns: int
+    scorer: Scorer = bm25
+    scored_by: str = "BM25"
 
     @property
     def name(self) -> str:
-        return "BM25, tuned threshold" + (", smoothed" if self.reach_turns else "")
+        return f"{self.scored_by}, tuned threshold" + (", smoothed" if self.reach_turns else "")
 
     @property
     def settings(self) -> dict[str, float | str]:
@@ -43,8 +53,15 @@ class Bm25Threshold:
         return {"threshold": self.threshold, "of": of, "reach_turns": self.reach_turns}
 
     def predict(self, question: Question) -> Chosen:
-        scores = _scores(question, self.reach_turns, relative=self.relative)
+        scores = self.scaled(question)
         return question.case.chosen(i for i, s in enumerate(scores) if s >= self.threshold)
+
+    def scaled(self, question: Question) -> tuple[float, ...]:
+        """What is held against the threshold."""
+        scores = smoothed(self.scorer(question), self.reach_turns)
+        highest = max(scores)
+        relative = self.relative and highest > 0
+        return tuple(score / highest for score in scores) if relative else scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +77,7 @@ class Bm25TrueCount:
         return {}
 
     def predict(self, question: Question) -> Chosen:
-        scores = _scores(question, 0, relative=False)
+        scores = bm25(question)
         order = sorted(range(len(scores)), key=lambda turn: (-scores[turn], turn))
         return question.case.chosen(order[: len(question.query.utterance_ids)])
 
@@ -114,9 +131,9 @@ class TrueTopic:
 def tuned(validation: Sequence[Question]) -> list[Baseline]:
     """All baselines; the first is plain BM25, which the model is measured against."""
     return [
-        _best(_thresholds(validation, (0,)), validation),
+        tuned_threshold(validation, (0,)),
         Bm25TrueCount(),
-        _best(_thresholds(validation, SMOOTHING_TURNS[1:]), validation),
+        tuned_threshold(validation, SMOOTHING_TURNS[1:]),
         _best([Window(a, b) for a in GRID for b in GRID if a < b], validation),
         _best([TrueTopic(p) for p in ("first", "last", "longest", "shortest")], validation),
     ]
@@ -131,24 +148,19 @@ def _best(candidates: Sequence[Baseline], validation: Sequence[Question]) -> Bas
     return max(candidates, key=lambda candidate: joint_f1_of(candidate, validation))
 
 
-def _thresholds(questions: Sequence[Question], reaches: Iterable[int]) -> list[Baseline]:
-    """Thresholds at even steps through the scores that occur, for each reach and both scales."""
+def tuned_threshold(
+    validation: Sequence[Question],
+    reaches: Iterable[int],
+    scorer: Scorer = bm25,
+    scored_by: str = "BM25",
+) -> Baseline:
+    """The best of thresholds at even steps through the scores that occur, for each reach and both
+    scales."""
     found: list[Baseline] = []
     for reach in reaches:
         for relative in (False, True):
-            scores = sorted(
-                {s for question in questions for s in _scores(question, reach, relative=relative)}
-            )
+            plain = Threshold(0.0, relative, reach, scorer, scored_by)
+            scores = sorted({s for question in validation for s in plain.scaled(question)})
             steps = {scores[len(scores) * step // STEPS] for step in range(STEPS)} if scores else {}
-            found += [Bm25Threshold(value, relative, reach) for value in sorted(steps)]
-    return found
-
-
-def _scores(question: Question, reach_turns: int, *, relative: bool) -> tuple[float, ...]:
-    scores = smoothed(_bm25(question), reach_turns)
-    highest = max(scores)
-    return tuple(score / highest for score in scores) if relative and highest > 0 else scores
-
-
-def _bm25(question: Question) -> tuple[float, ...]:
-    return bm25_scores(question.case.texts, question.query.text)
+            found += [replace(plain, threshold=value) for value in sorted(steps)]
+    return _best(found, validation)

@@ -12,22 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 from numpy.typing import NDArray
 from peft import PeftModel
-from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
-from training import clip
 from training.data import lamra
 from training.data.pairs import Query
 from training.data.world import corpus
 from training.data.world.corpus import Corpus, CorpusSplit
 from training.data.world.dialogues import Turn
 from training.embed import Reader
-from training.evaluate import lexical
+from training.evaluate import clip_alone, lexical
 from training.judge import Judge
 
 KS = (1, 5, 20)
@@ -111,29 +108,13 @@ def embed_scores(reader: Reader, found: Corpus) -> Scores:
 def clip_scores(folder: Path, found: Corpus) -> dict[str, Scores]:
     """Cosines of queries with what fragments say, with the nearest of their pictures, and with
     the sum of both, which is the one vector that serving keeps."""
-    # Through open_clip's doors alone, as serving loads it.
-    name = f"local-dir:{folder}"
-    model, _, _ = open_clip.create_model_and_transforms(name)
-    model.eval()
-    tokenizer = open_clip.get_tokenizer(name)
-
-    def texts(every: list[str]) -> Tensor:
-        parts = [every[start : start + CHUNK] for start in range(0, len(every), CHUNK)]
-        return torch.cat([model.encode_text(tokenizer(part), normalize=True) for part in parts])
-
-    asked = texts([query.text for query in found.queries])
+    model = clip_alone.Clip(folder)
+    asked = model.texts([query.text for query in found.queries])
     fragments = [turns_of(found, number) for number in range(len(found.fragments))]
-    told = texts([" ".join(turn.text for turn in turns if turn.text) for turns in fragments])
+    told = model.texts([" ".join(turn.text for turn in turns if turn.text) for turns in fragments])
     shown = [(n, turn.picture) for n, turns in enumerate(fragments) for turn in turns]
     pictures = [(number, spec) for number, spec in shown if spec]
-    seen = torch.cat(
-        [
-            model.encode_image(
-                clip.pixels([s for _, s in pictures[start : start + CHUNK]]), normalize=True
-            )
-            for start in range(0, len(pictures), CHUNK)
-        ]
-    )
+    seen = model.pictures([spec for _, spec in pictures])
     near = (asked @ seen.T).numpy()
     owners = torch.tensor([number for number, _ in pictures])
     mean = torch.zeros_like(told).index_add(0, owners, seen)

@@ -2,8 +2,8 @@ import pytest
 
 from training.evaluate import baselines
 from training.evaluate.baselines import (
-    Bm25Threshold,
     Bm25TrueCount,
+    Threshold,
     TrueTopic,
     Window,
     joint_f1_of,
@@ -60,7 +60,7 @@ def test_the_whole_window_is_everything_and_a_threshold_too_high_is_nothing(ques
     turns = len(questions[0].case.world.turns)
 
     assert len(Window(0.0, 1.0).predict(questions[0]).utterances) == turns
-    assert Bm25Threshold(1e9, False, 0).predict(questions[0]).empty
+    assert Threshold(1e9, False, 0).predict(questions[0]).empty
 
 
 def test_what_is_tuned_is_the_best_of_its_kind_where_it_was_tuned(questions) -> None:
