@@ -72,7 +72,7 @@ def draw(rows: Rows, rng: random.Random) -> Row:
 
 def keep_heads(learner: Learner, folder: Path) -> None:
     """Writes the throw-away heads for the adapters that go on from this run."""
-    names = ("flags", "line_flags", "begins.", "known.")
+    names = ("flags", "line_flags", "begins", "known", "ids", "firsts", "shows", "carries")
     kept: dict[str, Tensor] = {
         name: value for name, value in learner.state_dict().items() if name.startswith(names)
     }

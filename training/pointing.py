@@ -2,9 +2,11 @@
 
 Answers alone teach slowly, so each layer is told what it could know: the one that compares which
 words tell what is asked; the next which lines do; then which lines begin another topic; then
-which are known to belong to the answer.
+which are known to belong to the answer. Ends of lines learn the numbers that an answer names them
+by, as what is compared there has to be said in these.
 """
 
+import math
 import random
 from collections.abc import Callable
 from typing import Protocol
@@ -20,13 +22,13 @@ from training.layers import Layers, levelled
 from training.loop import StepResult
 from training.matching import MATCHES
 from training.reading import Reader
-from training.thinning import Thin, thin
+from training.thinning import NUMBERS, Thin, thin
 from training.values import KINDS
 
 GAIN = 5.0  # what the heads' logits are multiplied by, so that they learn fast
 FOUND = 4.0  # weight of a word or line that tells what is asked, where most do not
 # By layer above the matching one: which lines tell it, which begin a topic, which answer.
-LINES, BEGINS, KNOWN = 1, 2, 3
+LINES, BEGINS, KNOWN, NAMES = 1, 2, 3, 4
 HELD_IN_POOL = 8  # batches that are drawn at once, so that rows of one length meet
 
 
@@ -63,6 +65,10 @@ class Learner(nn.Module):
         self.line_flags = nn.Linear(width, len(KINDS))
         self.begins = nn.Linear(width, 1)
         self.known = nn.Linear(width, 1)
+        self.ids = nn.Linear(width, NUMBERS)
+        self.firsts = nn.Linear(width, NUMBERS)
+        self.shows = nn.Linear(width, NUMBERS)
+        self.carries = nn.Linear(width, NUMBERS + 1)
 
     def forward(self, batch: Thin) -> dict[str, Tensor]:
         """The losses."""
@@ -87,7 +93,24 @@ class Learner(nn.Module):
         if len(batch.line_rows):
             ends = states[BEGINS][batch.line_rows, batch.line_places]
             losses["begins"] = _binary(self.begins, ends, batch.line_begins[:, None], 2.0)
-        return losses
+        named = {
+            "ids": (self.ids, BEGINS, batch.line_ids),
+            "shows": (self.shows, BEGINS, batch.line_shows),
+            "firsts": (self.firsts, KNOWN, batch.line_firsts),
+        }
+        for name, (head, layer, numbers) in named.items():
+            ends = states[layer][batch.line_rows, batch.line_places]
+            losses |= _naming(name, head, ends, numbers)
+        told = states[NAMES][batch.named_rows, batch.named_places]
+        return losses | _naming("carries", self.carries, told, batch.named_shows)
+
+
+def _naming(name: str, head: nn.Linear, states: Tensor, numbers: Tensor) -> dict[str, Tensor]:
+    """Cross entropy over numbers, in parts of what knowing nothing has; none without any."""
+    if not (numbers != IGNORED).any():
+        return {}
+    logits = head(levelled(states)).float() * GAIN
+    return {name: nn.functional.cross_entropy(logits, numbers) / math.log(NUMBERS)}
 
 
 def _binary(head: nn.Linear, states: Tensor, truth: Tensor, weight: float = 1.0) -> Tensor:

@@ -24,6 +24,8 @@ from training.values import KINDS
 CROWD_SHARE = 0.07  # of the words that tell nothing
 ECHO_SHARE = 0.3  # of those that tell only what a later word of their line tells, too
 FAR = -1e4
+NUMBERS = 128  # numbers of lines and pictures that are taught
+NO_PICTURE = NUMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,10 @@ class Thin:
         line_rows, line_places: (lines,), the last token of every line. line_begins: (lines,).
         asked_lines: (asking,), which of the lines are in rows that ask. line_flags: (asking,
             kinds), as word_flags. line_known: (asking,), whether the answer is known to hold it.
+        line_ids, line_firsts, line_shows: (lines,), the numbers that the prompt gives a line, the
+            first line of its stretch, and its picture; IGNORED where there is none.
+        named_rows, named_places: (named,), numbers of turns in answers. named_shows: (named,), the
+            number of the picture that the turn shows, or `NO_PICTURE`.
     """
 
     hidden: Tensor
@@ -55,6 +61,12 @@ class Thin:
     asked_lines: Tensor
     line_flags: Tensor
     line_known: Tensor
+    line_ids: Tensor
+    line_firsts: Tensor
+    line_shows: Tensor
+    named_rows: Tensor
+    named_places: Tensor
+    named_shows: Tensor
 
     def mask(self, dtype: torch.dtype) -> Tensor:
         """(rows, 1, tokens, tokens), added to what attention compares."""
@@ -122,6 +134,7 @@ def _collate(
     word_flags: list[Tensor] = []
     lines: list[Tensor] = []
     begins, asking, line_flags, known = [], [], [], []
+    ids, firsts, shows, named, named_shows = [], [], [], [], []
     for number, (row, (places, heavy)) in enumerate(zip(rows, kept, strict=True)):
         size = len(places)
         index = torch.tensor(places)
@@ -138,6 +151,16 @@ def _collate(
         first = sum(len(one) for one in lines)
         lines.append(torch.stack([torch.full_like(ends, number), ends], -1))
         begins.append(torch.from_numpy(row.begins))
+        own = _numbers(row.ids)
+        begun = [int(row.begins[: line + 1].nonzero()[0][-1]) for line in range(len(ends))]
+        ids.append(own)
+        firsts.append(own[begun] if row.begins.any() else own)
+        shows.append(_numbers(row.shows))
+        names = torch.from_numpy(row.names[places])
+        told_at = (names != NOTHING).nonzero()[:, 0]
+        named.append(torch.stack([torch.full_like(told_at, number), told_at], -1))
+        shown = torch.from_numpy(row.shows)[names[told_at]]
+        named_shows.append(shown.masked_fill((shown == NOTHING) | (shown >= NUMBERS), NO_PICTURE))
         if not row.asked:
             continue
         asks = reader.values.told([row.asked])[None] > 0
@@ -150,12 +173,21 @@ def _collate(
         known.append(torch.from_numpy(known_answers(row)))
     pairs = _stacked(words, 2)
     ends = _stacked(lines, 2)
+    naming = _stacked(named, 2)
     return Thin(
         hidden, positions, weights, targets,
         pairs[:, 0], pairs[:, 1], _stacked(word_flags, len(KINDS)).float(),
         ends[:, 0], ends[:, 1], _joined(begins).float(),
         _joined(asking).long(), _stacked(line_flags, len(KINDS)).float(), _joined(known).float(),
+        _joined(ids).long(), _joined(firsts).long(), _joined(shows).long(),
+        naming[:, 0], naming[:, 1], _joined(named_shows).long(),
     )  # fmt: skip
+
+
+def _numbers(told: NDArray[np.int64]) -> Tensor:
+    """As targets: those that are not taught are ignored."""
+    numbers = torch.from_numpy(told)
+    return numbers.masked_fill((numbers == NOTHING) | (numbers >= NUMBERS), IGNORED)
 
 
 def known_answers(row: Row) -> NDArray[np.bool_]:

@@ -121,6 +121,9 @@ class LamraRows:
             topics=np.arange(len(spans)),
             begins=np.zeros(len(spans), dtype=np.bool_),
             answers=np.array(meets, dtype=np.bool_),
+            ids=np.full(len(spans), NOTHING, dtype=np.int64),
+            shows=np.full(len(spans), NOTHING, dtype=np.int64),
+            names=np.full(size, NOTHING, dtype=np.int64),
         )
 
 

@@ -89,7 +89,7 @@ def exercise(kind: Exercise, sample: Sample, rng: random.Random) -> Example:
     if kind == "continue":
         return _continue(rng, dialogue)
     # Ids sometimes start elsewhere, so that pointing is copying and not counting.
-    first = rng.randrange(1, 60) if rng.random() < 0.3 else 0
+    first = rng.randrange(1, 60) if rng.random() < 0.5 else 0
     turns = utterances(dialogue, first)
     if kind == "topics":
         return replace(_topics(dialogue, turns, first), asks=_asks(dialogue, rng))

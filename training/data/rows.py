@@ -23,6 +23,7 @@ from training.data.world.splits import Sample, Split
 from training.vision import drawn_spec, training_pairs
 
 QUERY_END = "<|query_end|>"
+TURNS_END = "<|utt_ids_end|>"
 ID_TAGS = (
     ("<|utt_id_start|>", "<|utt_id_end|>"),
     ("<|img_id_start|>", "<|img_id_end|>"),
@@ -43,6 +44,9 @@ class Row:
         topics: (lines,), which topic a line is about.
         begins: (lines,) of bool, whether a stretch begins there.
         answers: (lines,) of bool, whether a line belongs to the answer.
+        ids: (lines,), the number that the prompt gives a line, or NOTHING.
+        shows: (lines,), the number that the prompt gives a line's picture, or NOTHING.
+        names: (tokens,), which line a number among an answer's turns names, or NOTHING.
     """
 
     encoded: Encoded
@@ -54,6 +58,9 @@ class Row:
     topics: NDArray[np.int64]
     begins: NDArray[np.bool_]
     answers: NDArray[np.bool_]
+    ids: NDArray[np.int64]
+    shows: NDArray[np.int64]
+    names: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,10 @@ class Rows:
         starts, ends = zip(*ID_TAGS, strict=True)
         self._id_starts = tokenizer.convert_tokens_to_ids(list(starts))
         self._id_ends = tokenizer.convert_tokens_to_ids(list(ends))
+        self._turns_end = tokenizer.convert_tokens_to_ids(TURNS_END)
+        # Each is one token: the tokenizer is made so.
+        numbers = tokenizer.convert_tokens_to_ids([str(number) for number in range(1_000)])
+        self._number_of = {token: number for number, token in enumerate(numbers)}
 
     def exercise(
         self, kind: Exercise, sample: Sample, rng: random.Random, *, rough: bool = True
@@ -132,9 +143,11 @@ class Rows:
             if example.kind in ("topics", "split"):
                 answers = np.zeros_like(answers)
         told = _told(dialogue) if len(begins) else ()
+        in_id = self._in_id(encoded)
+        ids, shows = self._numbers_of(encoded, in_id)
         return Row(
-            encoded, self._place(encoded), line_of, self._in_id(encoded), told, asked, topics,
-            begins, answers,
+            encoded, self._place(encoded), line_of, in_id, told, asked, topics,
+            begins, answers, ids, shows, self._names(encoded, ids),
         )  # fmt: skip
 
     def picture(self, rng: random.Random) -> Row:
@@ -182,7 +195,33 @@ class Rows:
         line_of = np.full(len(ids), NOTHING, dtype=np.int64)
         none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
         in_id = np.zeros(len(ids), dtype=np.bool_)
-        return Row(encoded, place, line_of, in_id, (), asked, none, nothing, nothing)
+        return Row(
+            encoded, place, line_of, in_id, (), asked, none, nothing, nothing, none, none,
+            np.full(len(ids), NOTHING, dtype=np.int64),
+        )  # fmt: skip
+
+    def _numbers_of(
+        self, encoded: Encoded, in_id: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of each line: its own number, and that of its picture."""
+        found = np.full((2, len(encoded.lines)), NOTHING, dtype=np.int64)
+        for line, (start, end) in enumerate(
+            zip(encoded.line_starts, encoded.line_ends, strict=True)
+        ):
+            for place in np.flatnonzero(in_id[start : end + 1]) + start:
+                of_picture = encoded.ids[place - 1] == self._id_starts[1]
+                found[int(of_picture), line] = self._number_of[int(encoded.ids[place])]
+        return found[0], found[1]
+
+    def _names(self, encoded: Encoded, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        named = np.full(len(encoded.ids), NOTHING, dtype=np.int64)
+        lines = {number: line for line, number in enumerate(ids.tolist()) if number != NOTHING}
+        for place in np.flatnonzero(encoded.answer):
+            token = int(encoded.ids[place])
+            if token == self._turns_end:
+                return named
+            named[place] = lines.get(self._number_of.get(token, NOTHING), NOTHING)
+        return np.full(len(encoded.ids), NOTHING, dtype=np.int64)  # no list of turns
 
     def _in_id(self, encoded: Encoded) -> NDArray[np.bool_]:
         opened = np.isin(encoded.ids, self._id_starts).cumsum()

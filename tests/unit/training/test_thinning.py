@@ -13,7 +13,7 @@ from training.data.world import splits
 from training.matching import common, telling
 from training.pointing import Learner, ThinBank, step
 from training.recipe import BaseRecipe, Optimiser
-from training.thinning import FAR, Thin, known_answers, thin
+from training.thinning import FAR, NO_PICTURE, Thin, known_answers, thin
 from training.values import KINDS, of_the_world
 
 
@@ -123,4 +123,36 @@ def test_a_bank_shows_short_batches_first_and_each_once_a_turn() -> None:
     learner = Learner(tiny.model())
     result = step(learner, bank, recipe, 0)
     assert torch.isfinite(result.loss)
-    assert set(result.shown) == {"answer", "words", "lines", "known", "begins"}
+    taught = {"answer", "words", "lines", "known", "begins", "ids", "firsts", "shows", "carries"}
+    assert set(result.shown) == taught
+
+
+def test_lines_and_answers_are_taught_the_numbers_of_the_prompt(
+    drawn: list[Row], thinned: Thin
+) -> None:
+    for number, row in enumerate(drawn):
+        mine = thinned.line_rows == number
+        first = int(row.ids[0])
+        assert row.ids.tolist() == list(range(first, first + len(row.ids)))
+        assert thinned.line_ids[mine].tolist() == row.ids.tolist()
+        begun = thinned.line_firsts[mine]
+        assert torch.equal(begun == thinned.line_ids[mine], torch.from_numpy(row.begins))
+        assert torch.equal(begun, begun.cummax(0).values)
+        shown = [n for n in row.shows.tolist() if n != NOTHING]
+        assert shown == list(range(len(row.encoded.pictures)))
+
+        at = thinned.named_rows == number
+        answered = [line for line, is_one in enumerate(row.answers) if is_one]
+        named = row.names[row.names != NOTHING].tolist()
+        assert named == answered
+        carried = [int(row.shows[line]) for line in named]
+        expected = [NO_PICTURE if picture == NOTHING else picture for picture in carried]
+        assert thinned.named_shows[at].tolist() == expected
+
+
+def test_lists_of_topics_and_candidates_name_no_pictures() -> None:
+    sample = splits.sample("train", 1, queries=1)
+    row = tiny.rows().exercise("topics", sample, random.Random(1), rough=False)
+    thinned = thin(tiny.reader(), [row], tiny.pad_id(), random.Random(0))
+    assert not len(thinned.named_rows)
+    assert len(thinned.line_ids) == len(sample.dialogue.turns)
