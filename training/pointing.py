@@ -22,10 +22,11 @@ from training.layers import Layers, levelled
 from training.loop import StepResult
 from training.matching import MATCHES
 from training.reading import Reader
-from training.thinning import NUMBERS, Thin, thin
+from training.thinning import NO_PICTURE, NUMBERS, Thin, thin
 from training.values import KINDS
 
 GAIN = 5.0  # what the heads' logits are multiplied by, so that they learn fast
+SHOWN_SELDOM = 0.1  # weight of turns that show nothing, as most do
 FOUND = 4.0  # weight of a word or line that tells what is asked, where most do not
 # By layer above the matching one: which lines tell it, which begin a topic, which answer.
 LINES, BEGINS, KNOWN, NAMES = 1, 2, 3, 4
@@ -110,7 +111,10 @@ def _naming(name: str, head: nn.Linear, states: Tensor, numbers: Tensor) -> dict
     if not (numbers != IGNORED).any():
         return {}
     logits = head(levelled(states)).float() * GAIN
-    return {name: nn.functional.cross_entropy(logits, numbers) / math.log(NUMBERS)}
+    weights = torch.ones(head.out_features)
+    weights[NO_PICTURE:] = SHOWN_SELDOM
+    loss = nn.functional.cross_entropy(logits, numbers, weights)
+    return {name: loss / math.log(NUMBERS)}
 
 
 def _binary(head: nn.Linear, states: Tensor, truth: Tensor, weight: float = 1.0) -> Tensor:
