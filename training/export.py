@@ -1,7 +1,7 @@
 """Publishes finished runs as checkpoints: weights in bf16, manifest, model card.
 
-python -m training.export --version 1 --out starter
-python -m training.export --version 1 --out starter --only embed rank   # beside a published base
+python -m training.export --out starter
+python -m training.export --out starter --only embed rank   # beside a published base
 """
 
 import argparse
@@ -28,7 +28,7 @@ from training.data.world import splits
 from training.data.world.corpus import CorpusSplit
 from training.data.world.dialogues import WorldDialogue
 from training.evaluate import retrieval_offline as retrieval
-from training.recipe import RUNS, file_hash
+from training.recipe import RUNS, VERSION, file_hash
 
 BASE_FILES = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
@@ -274,7 +274,7 @@ def _fresh(plan: Plan, task: str) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--version", default="1")
+    parser.add_argument("--version", default=VERSION)
     parser.add_argument("--out", type=Path, default=Path("starter"))
     parser.add_argument("--queries", type=int, default=1080)
     parser.add_argument("--only", nargs="+", choices=RETRIEVAL, help="leave the others alone")

@@ -19,7 +19,7 @@ from training import recipe_files, run
 from training.checkpoint import CHECKPOINT
 from training.ending import Refused
 from training.export import RECIPES, RETRIEVAL, Plan, export, export_retrieval
-from training.recipe import RUNS, file_hash
+from training.recipe import RUNS, VERSION, file_hash
 
 STAGES = (
     "tokenizer", "vision", "reading", "matching", "base", "fragment", "split", *RETRIEVAL,
@@ -89,7 +89,7 @@ def main() -> int:
     parser.add_argument("--smoke", action="store_true", help="tiny runs, to see the chain work")
     parser.add_argument("--anew", action="store_true", help="take nothing from training/stages")
     parser.add_argument("--keep", metavar="STAGE", help="put a finished stage into training/stages")
-    parser.add_argument("--version", default="1")
+    parser.add_argument("--version", default=VERSION)
     parser.add_argument("--out", type=Path, default=None, help="default: starter, or the runs")
     chosen = parser.parse_args()
     return run.exit_status_of(lambda: _make(chosen), "starter")

@@ -26,6 +26,7 @@ from training.data.world.dialogues import Turn
 from training.embed import Reader
 from training.evaluate import clip_alone, lexical
 from training.judge import Judge
+from training.recipe import VERSION
 
 KS = (1, 5, 20)
 CHUNK = 240
@@ -232,7 +233,7 @@ def tables(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("starter"))
-    parser.add_argument("--version", default="1")
+    parser.add_argument("--version", default=VERSION)
     parser.add_argument("--split", choices=("validation", "test"), default="test")
     chosen = parser.parse_args()
     measured = tables(chosen.folder, chosen.version, chosen.split)
