@@ -152,9 +152,10 @@ def _collate(
         lines.append(torch.stack([torch.full_like(ends, number), ends], -1))
         begins.append(torch.from_numpy(row.begins))
         own = _numbers(row.ids)
-        begun = [int(row.begins[: line + 1].nonzero()[0][-1]) for line in range(len(ends))]
+        # Candidates begin nothing and have no numbers.
+        begun = np.maximum.accumulate(np.where(row.begins, np.arange(len(ends)), 0))
         ids.append(own)
-        firsts.append(own[begun] if row.begins.any() else own)
+        firsts.append(own[torch.from_numpy(begun)])
         shows.append(_numbers(row.shows))
         names = torch.from_numpy(row.names[places])
         told_at = (names != NOTHING).nonzero()[:, 0]

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from tests.unit.training import tiny
+from training.data import judgements
 from training.data.encode import IGNORED
+from training.data.lamra_rows import LamraRows
 from training.data.rows import NOTHING, Row
 from training.data.world import splits
 from training.matching import common, telling
@@ -150,7 +152,22 @@ def test_lines_and_answers_are_taught_the_numbers_of_the_prompt(
         assert thinned.named_shows[at].tolist() == expected
 
 
-def test_lists_of_topics_and_candidates_name_no_pictures() -> None:
+def test_candidates_have_no_numbers() -> None:
+    tokenizer = tiny.processor().tokenizer
+    judgement = judgements.make_judgement(random.Random(0), 2)
+    made = LamraRows(tiny.encoder(), tokenizer)
+    both = [
+        made.pointwise(judgement.query, judgement.right, meets=True),
+        made.listwise(judgement, random.Random(0)),
+    ]
+    thinned = thin(tiny.reader(), both, tiny.pad_id(), random.Random(0))
+    assert len(thinned.line_rows) == 1 + 3
+    for numbers in (thinned.line_ids, thinned.line_firsts, thinned.line_shows):
+        assert (numbers == IGNORED).all()
+    assert not len(thinned.named_rows)
+
+
+def test_lists_of_topics_name_no_pictures() -> None:
     sample = splits.sample("train", 1, queries=1)
     row = tiny.rows().exercise("topics", sample, random.Random(1), rough=False)
     thinned = thin(tiny.reader(), [row], tiny.pad_id(), random.Random(0))
