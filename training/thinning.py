@@ -134,7 +134,6 @@ def _collate(
     word_flags: list[Tensor] = []
     lines: list[Tensor] = []
     begins, asking, line_flags, known = [], [], [], []
-    ids, firsts, shows, named, named_shows = [], [], [], [], []
     for number, (row, (places, heavy)) in enumerate(zip(rows, kept, strict=True)):
         size = len(places)
         index = torch.tensor(places)
@@ -151,17 +150,6 @@ def _collate(
         first = sum(len(one) for one in lines)
         lines.append(torch.stack([torch.full_like(ends, number), ends], -1))
         begins.append(torch.from_numpy(row.begins))
-        own = _numbers(row.ids)
-        # Candidates begin nothing and have no numbers.
-        begun = np.maximum.accumulate(np.where(row.begins, np.arange(len(ends)), 0))
-        ids.append(own)
-        firsts.append(own[torch.from_numpy(begun)])
-        shows.append(_numbers(row.shows))
-        names = torch.from_numpy(row.names[places])
-        told_at = (names != NOTHING).nonzero()[:, 0]
-        named.append(torch.stack([torch.full_like(told_at, number), told_at], -1))
-        shown = torch.from_numpy(row.shows)[names[told_at]]
-        named_shows.append(shown.masked_fill((shown == NOTHING) | (shown >= NUMBERS), NO_PICTURE))
         if not row.asked:
             continue
         asks = reader.values.told([row.asked])[None] > 0
@@ -174,15 +162,37 @@ def _collate(
         known.append(torch.from_numpy(known_answers(row)))
     pairs = _stacked(words, 2)
     ends = _stacked(lines, 2)
-    naming = _stacked(named, 2)
     return Thin(
         hidden, positions, weights, targets,
         pairs[:, 0], pairs[:, 1], _stacked(word_flags, len(KINDS)).float(),
         ends[:, 0], ends[:, 1], _joined(begins).float(),
         _joined(asking).long(), _stacked(line_flags, len(KINDS)).float(), _joined(known).float(),
-        _joined(ids).long(), _joined(firsts).long(), _joined(shows).long(),
-        naming[:, 0], naming[:, 1], _joined(named_shows).long(),
+        *_numbered(rows, kept),
     )  # fmt: skip
+
+
+def _numbered(
+    rows: Sequence[Row], kept: Sequence[tuple[list[int], list[float]]]
+) -> tuple[Tensor, ...]:
+    """What `Thin` holds of numbers, from `line_ids` on."""
+    ids, firsts, shows, named, named_shows = [], [], [], [], []
+    for number, (row, (places, _)) in enumerate(zip(rows, kept, strict=True)):
+        if not len(row.begins):
+            continue
+        own = _numbers(row.ids)
+        # Candidates begin nothing and have no numbers.
+        begun = np.maximum.accumulate(np.where(row.begins, np.arange(len(own)), 0))
+        ids.append(own)
+        firsts.append(own[torch.from_numpy(begun)])
+        shows.append(_numbers(row.shows))
+        names = torch.from_numpy(row.names[places])
+        at = (names != NOTHING).nonzero()[:, 0]
+        named.append(torch.stack([torch.full_like(at, number), at], -1))
+        shown = torch.from_numpy(row.shows)[names[at]]
+        named_shows.append(shown.masked_fill((shown == NOTHING) | (shown >= NUMBERS), NO_PICTURE))
+    naming = _stacked(named, 2)
+    numbers = (_joined(part).long() for part in (ids, firsts, shows))
+    return *numbers, naming[:, 0], naming[:, 1], _joined(named_shows).long()
 
 
 def _numbers(told: NDArray[np.int64]) -> Tensor:
