@@ -5,9 +5,9 @@ python -m training.evaluate.clip_alone starter/clip/2 --split test
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import open_clip
 import torch
@@ -41,26 +41,22 @@ class Clip:
     @torch.no_grad()
     def texts(self, every: Sequence[str]) -> Tensor:
         """(texts, dimensions)"""
-        return torch.cat(
-            [
-                self._model.encode_text(
-                    self._tokenizer(list(every[start : start + CHUNK])), normalize=True
-                )
-                for start in range(0, len(every), CHUNK)
-            ]
+        return _in_parts(
+            every, lambda part: self._model.encode_text(self._tokenizer(part), normalize=True)
         )
 
     @torch.no_grad()
     def pictures(self, every: Sequence[PictureSpec]) -> Tensor:
         """(pictures, dimensions)"""
-        return torch.cat(
-            [
-                self._model.encode_image(
-                    clip.pixels(list(every[start : start + CHUNK])), normalize=True
-                )
-                for start in range(0, len(every), CHUNK)
-            ]
+        return _in_parts(
+            every, lambda part: self._model.encode_image(clip.pixels(part), normalize=True)
         )
+
+
+def _in_parts(every: Sequence[Any], encode: Callable[[list[Any]], Tensor]) -> Tensor:
+    return torch.cat(
+        [encode(list(every[start : start + CHUNK])) for start in range(0, len(every), CHUNK)]
+    )
 
 
 class Nearness:
