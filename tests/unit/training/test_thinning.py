@@ -12,6 +12,7 @@ from training.data.encode import IGNORED
 from training.data.lamra_rows import LamraRows
 from training.data.rows import NOTHING, Row
 from training.data.world import splits
+from training.layers import Layers
 from training.matching import common, telling
 from training.pointing import Learner, ThinBank, step
 from training.recipe import BaseRecipe, Optimiser
@@ -173,3 +174,23 @@ def test_lists_of_topics_name_no_pictures() -> None:
     thinned = thin(tiny.reader(), [row], tiny.pad_id(), random.Random(0))
     assert not len(thinned.named_rows)
     assert len(thinned.line_ids) == len(sample.dialogue.turns)
+
+
+def test_in_bf16_the_layers_attend_alike_and_by_plain_products(thinned: Thin) -> None:
+    layers = Layers(tiny.model(), 0)
+    config = layers.language.config
+    before = config._attn_implementation
+    whole = layers.run(thinned.hidden.float(), thinned.positions, 0, 3, thinned.mask(torch.float32))
+    seen: list[str] = []
+    layers.language.layers[0].register_forward_pre_hook(
+        lambda *_: seen.append(config._attn_implementation)
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = layers.run(
+            thinned.hidden.float(), thinned.positions, 0, 3, thinned.mask(torch.bfloat16)
+        )
+    assert seen == ["eager"]
+    assert config._attn_implementation == before
+    kept = thinned.weights > FAR
+    apart = (rough[-1].float() - whole[-1])[kept].norm() / whole[-1][kept].norm()
+    assert apart < 0.02
