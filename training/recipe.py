@@ -182,7 +182,7 @@ class ClipRecipe(Run):
 
     kind: Literal["clip"]
     tokenizer: RunName
-    words: RunName = Field(description="Name of the reading run whose word vectors it starts from.")
+    words: RunName = Field(description="Name of the run whose word vectors it starts from.")
     seed: int = 0
     width: Count = 128
     layers: Count = Field(default=3, description="Of the text tower.")

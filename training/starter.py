@@ -15,68 +15,131 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file
+
 from training import recipe_files, run
 from training.checkpoint import CHECKPOINT
 from training.ending import Refused
-from training.export import RECIPES, RETRIEVAL, Plan, export, export_retrieval
+from training.export import BASE_FILES, RECIPES, RETRIEVAL, Plan, export, export_retrieval
 from training.recipe import RUNS, VERSION, file_hash
 
-STAGES = (
-    "tokenizer", "vision", "reading", "matching", "base", "fragment", "split", *RETRIEVAL,
-)  # fmt: skip
+PUBLISHED = ("base", "fragment", "split", *RETRIEVAL)
+STAGES = ("tokenizer", "vision", "reading", "matching", *PUBLISHED)
 DONE = "done.json"
 KEPT = Path("training/stages")
+STARTER = Path("starter")
 MADE_BY = "recipes.json"
+MODEL = "model.json"
+WEIGHTS = "model.safetensors"
 
 
 def train_all(
     recipes: Path, kept: Path | None = None, run_stage: Callable[[Path], Path] = run.run
 ) -> None:
-    """Runs the stages that have not finished with these very recipes.
+    """Runs the stages that have not finished with these very recipes, each after those it needs.
 
     Args:
-        kept: folder with results of stages that are taken where their recipes are the same.
+        kept: folder with results of stages that are taken where their recipes are the same; what
+            only they begin with is not run.
+
+    Raises:
+        Refused: a kept stage names a published model that is not there as it was.
     """
-    for stage in STAGES:
-        path = recipes / f"{stage}.yaml"
-        if not path.exists():  # the smoke chain leaves stages out
-            continue
-        name = recipe_files.load(path).name
+    paths = [recipes / f"{stage}.yaml" for stage in STAGES]
+    there = {recipe_files.load(path).name: path for path in paths if path.exists()}
+    needed = {name for path in there.values() for name in _earlier(path)}
+    seen: set[str] = set()
+
+    def ensure(name: str) -> None:
+        if name in seen or name not in there:  # the smoke chain leaves stages out
+            return
+        seen.add(name)
+        path = there[name]
         mark = RUNS / name / DONE
         finished = {"recipe": file_hash(path)}
         if mark.exists() and json.loads(mark.read_text()) == finished:
             print(f"{name}: finished before")
-            continue
-        if kept and _recipes_of(kept / name) == recipes_before(recipes, stage):
-            shutil.copytree(kept / name, RUNS / name, dirs_exist_ok=True)
+            return
+        if kept and _recipes_of(kept / name) == recipes_before(recipes, path.stem):
+            _take(kept / name, RUNS / name)
             print(f"{name}: taken from {kept / name}", flush=True)
         else:
+            for before in _earlier(path):
+                ensure(before)
             print(f"{name}: {run_stage(path)}", flush=True)
         mark.write_text(json.dumps(finished))
+
+    for name, path in there.items():
+        if path.stem in PUBLISHED or name not in needed:
+            ensure(name)
 
 
 def recipes_before(recipes: Path, stage: str) -> dict[str, str]:
     """The hashes of a stage's recipe and of those that lead to it."""
     path = recipes / f"{stage}.yaml"
     found = {stage: file_hash(path)}
-    recipe = recipe_files.load(path)
-    for field in recipe.EARLIER:
-        found |= recipes_before(recipes, getattr(recipe, field))
+    for name in _earlier(path):
+        found |= recipes_before(recipes, name)
     return found
 
 
-def keep(stage: str) -> Path:
-    """Copies what a finished stage has left, without its checkpoint and its log."""
+def keep(stage: str, published: Path | None = None) -> Path:
+    """Copies what a finished stage has left, without its checkpoint and its log.
+
+    Args:
+        published: folder of the published model, which is named instead of copied where its
+            weights are those of the stage.
+    """
     source, into = RUNS / stage, KEPT / stage
     if not (source / DONE).exists():
         raise Refused(f"{stage}: has not finished in {source}")
     shutil.rmtree(into, ignore_errors=True)
-    shutil.copytree(source / "model", into / "model")
+    into.mkdir(parents=True)
+    if published and (published / WEIGHTS).exists() and _same_weights(source / "model", published):
+        named = {"folder": str(published), "sha256": file_hash(published / WEIGHTS)}
+        (into / MODEL).write_text(json.dumps(named, indent=1) + "\n")
+    else:
+        shutil.copytree(source / "model", into / "model")
     for path in (*source.glob("*.pt"), *source.glob("curves.png")):
         if path.name != CHECKPOINT:
             shutil.copy2(path, into)
     (into / MADE_BY).write_text(json.dumps(recipes_before(RECIPES, stage), indent=1) + "\n")
     return into
+
+
+def _take(kept: Path, into: Path) -> None:
+    """Puts a kept stage where its run would have left it.
+
+    Raises:
+        Refused: the published model that it names is missing or another.
+    """
+    shutil.copytree(kept, into, dirs_exist_ok=True)
+    if not (kept / MODEL).exists():
+        return
+    named = json.loads((kept / MODEL).read_text())
+    source = Path(named["folder"])
+    if not (source / WEIGHTS).exists():
+        raise Refused(f"{kept / MODEL}: folder: there is no {source / WEIGHTS}")
+    if file_hash(source / WEIGHTS) != named["sha256"]:
+        raise Refused(f"{kept / MODEL}: sha256: {source / WEIGHTS} has another")
+    (into / "model").mkdir(exist_ok=True)
+    for name in (*BASE_FILES, WEIGHTS):
+        shutil.copy2(source / name, into / "model")
+
+
+def _same_weights(run_model: Path, published: Path) -> bool:
+    """Whether what was published, in bf16, is what the run has left."""
+    ours, theirs = (load_file(folder / WEIGHTS) for folder in (run_model, published))
+    return ours.keys() == theirs.keys() and all(
+        torch.equal(tensor.to(torch.bfloat16), theirs[name]) for name, tensor in ours.items()
+    )
+
+
+def _earlier(path: Path) -> list[str]:
+    """Names of the runs that a recipe begins with."""
+    recipe = recipe_files.load(path)
+    return [getattr(recipe, field) for field in recipe.EARLIER]
 
 
 def _recipes_of(folder: Path) -> dict[str, str] | None:
@@ -97,13 +160,13 @@ def main() -> int:
 
 def _make(chosen: argparse.Namespace) -> None:
     if chosen.keep:
-        print(keep(chosen.keep))
+        print(keep(chosen.keep, STARTER / chosen.keep / chosen.version))
         return
     prefix = "smoke-" if chosen.smoke else ""
     recipes = RECIPES / "smoke" if chosen.smoke else RECIPES
     train_all(recipes, None if chosen.smoke or chosen.anew else KEPT)
-    out = chosen.out or (RUNS / "smoke-starter" if chosen.smoke else Path("starter"))
-    runs = {task: f"{prefix}{task}" for task in ("base", "fragment", "split", *RETRIEVAL)}
+    out = chosen.out or (RUNS / "smoke-starter" if chosen.smoke else STARTER)
+    runs = {task: f"{prefix}{task}" for task in PUBLISHED}
     plan = Plan(chosen.version, out, runs, 4 if chosen.smoke else 1080)
     if chosen.smoke:
         plan = replace(plan, with_samples=False, split="validation")

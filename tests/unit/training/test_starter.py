@@ -1,11 +1,14 @@
 """The chain of the starter's stages: what was kept of one is taken while recipes are the same."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from training import starter
+from training import recipe_files, starter
 from training.ending import Refused
 from training.recipe import file_hash
 
@@ -59,3 +62,75 @@ def test_a_stage_that_has_not_finished_is_not_kept(recipes: Path) -> None:
     assert recipes.exists()
     with pytest.raises(Refused, match="tokenizer: has not finished"):
         starter.keep("tokenizer")
+
+
+@pytest.fixture
+def kept_vision(recipes: Path, tmp_path: Path) -> Path:
+    """Results of a second stage, whose model is the published one of another folder."""
+    shutil.copy(recipe_files.RECIPES / "vision.yaml", recipes)
+    folder = tmp_path / "kept" / "vision"
+    folder.mkdir(parents=True)
+    hashes = starter.recipes_before(recipes, "vision")
+    assert set(hashes) == {"vision", "tokenizer"}
+    (folder / starter.MADE_BY).write_text(json.dumps(hashes))
+    (folder / "heads.pt").write_text("kept heads")
+    published = tmp_path / "starter" / "vision" / "2"
+    published.mkdir(parents=True)
+    for name in (*starter.BASE_FILES, starter.WEIGHTS):
+        (published / name).write_text(f"published {name}")
+    named = {"folder": str(published), "sha256": file_hash(published / starter.WEIGHTS)}
+    (folder / starter.MODEL).write_text(json.dumps(named))
+    return published
+
+
+def test_what_only_a_kept_stage_begins_with_is_not_run(
+    recipes: Path, tmp_path: Path, kept_vision: Path
+) -> None:
+    assert kept_vision.exists()
+    starter.train_all(recipes, tmp_path / "kept", lambda path: pytest.fail(f"ran {path}"))
+    taken = Path("training/runs/vision")
+    assert (taken / "heads.pt").read_text() == "kept heads"
+    assert (taken / "model" / starter.WEIGHTS).read_text() == f"published {starter.WEIGHTS}"
+    assert not Path("training/runs/tokenizer").exists()
+
+
+def test_without_kept_stages_each_runs_after_those_it_begins_with(
+    recipes: Path, kept_vision: Path
+) -> None:
+    assert kept_vision.exists()
+    ran: list[str] = []
+
+    def run(path: Path) -> Path:
+        ran.append(path.stem)
+        Path("training/runs", path.stem).mkdir(parents=True)
+        return path
+
+    starter.train_all(recipes, None, run)
+    assert ran == ["tokenizer", "vision"]
+
+
+def test_a_published_model_that_was_changed_is_refused(
+    recipes: Path, tmp_path: Path, kept_vision: Path
+) -> None:
+    (kept_vision / starter.WEIGHTS).write_text("another")
+    with pytest.raises(Refused, match=r"model.json: sha256: .*model.safetensors has another"):
+        starter.train_all(recipes, tmp_path / "kept")
+
+
+def test_a_model_that_is_published_is_kept_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(starter, "RECIPES", recipe_files.RECIPES)
+    model, published = Path("training/runs/base/model"), Path("starter/base/2")
+    for folder, dtype in ((model, torch.float32), (published, torch.bfloat16)):
+        folder.mkdir(parents=True)
+        save_file({"one": torch.linspace(0, 1, 7).to(dtype)}, folder / starter.WEIGHTS)
+    (model.parent / starter.DONE).write_text("{}")
+    kept_there = starter.keep("base", published)
+    named = json.loads((kept_there / starter.MODEL).read_text())
+    weights = published / starter.WEIGHTS
+    assert named == {"folder": "starter/base/2", "sha256": file_hash(weights)}
+    assert not (kept_there / "model").exists()
+    save_file({"one": torch.zeros(7, dtype=torch.bfloat16)}, weights)
+    assert (starter.keep("base", published) / "model" / starter.WEIGHTS).exists()
