@@ -173,7 +173,8 @@ class Candidate(Contract):
     Attributes:
         similarity: cosine in the collection's first space that was searched; null where only
             BM25 was.
-        score: what orders: RRF when several methods took part, else the method's own score.
+        score: what orders: RRF when several methods took part, each times its weight, else the
+            method's own score.
         by_method: the score in each method that proposed it.
     """
 

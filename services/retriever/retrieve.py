@@ -166,7 +166,7 @@ class RetrieveCandidates:
         scores = {
             method: {hit.id: hit.score for hit in hits} for method, hits in search.hits.items()
         }
-        kept = _order(scores, limit)
+        kept = _order(scores, self._tuning.fusion_weights, limit)
         similarities = await self._similarities(search, scores, [id_ for id_, _ in kept])
         return [
             Candidate(
@@ -218,9 +218,11 @@ def _methods(body: Retrieve, schema: Schema, query: Content) -> list[str]:
     return [method for method in possible if method in body.methods]
 
 
-def _order(scores: Mapping[str, Mapping[UUID, float]], limit: int) -> list[tuple[UUID, float]]:
+def _order(
+    scores: Mapping[str, Mapping[UUID, float]], weights: Mapping[str, float], limit: int
+) -> list[tuple[UUID, float]]:
     """The best by RRF; of a single method, by its own score."""
     if len(scores) > 1:
-        return fuse({method: list(found) for method, found in scores.items()})[:limit]
+        return fuse({method: list(found) for method, found in scores.items()}, weights)[:limit]
     (found,) = scores.values()
     return list(found.items())[:limit]

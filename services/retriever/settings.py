@@ -1,10 +1,11 @@
 """Every knob of the retriever: its section of the profile and the shared ones it needs."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, SecretStr
 
+from colloquy.contracts.retrieval import BM25
 from colloquy.engine.serving.settings import EngineBinding, EngineTuning, bindings
 from colloquy.profile import Media, Profile, ProfileError, Secrets, Section, Task
 from colloquy.sections import ClipSpace, Space, TaskSpace
@@ -50,6 +51,11 @@ class Tuning(EngineTuning):
     proposals_per_result: int = Field(
         default=4, gt=0, description="And at least so many for each result wanted."
     )
+    fusion_weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        default={},
+        description="Of the methods in the fusion, by the name of a space or `bm25`; 1 where "
+        "nothing is said. Choose them on queries of your own whose answers are known.",
+    )
     patience: float = Field(
         default=0.6,
         gt=0,
@@ -81,12 +87,19 @@ class Settings(Section):
         """The retriever's part of `profile`.
 
         Raises:
-            ProfileError: the environment lacks the key of the vector store's server.
+            ProfileError: the environment lacks the key of the vector store's server, or a weight
+                is of no method.
             pydantic.ValidationError: `retriever:` holds an unknown or wrong field.
         """
         tuning = Tuning.model_validate(profile.retriever or {})
         if (needed := tuning.store.api_key_secret) and secrets.vector_store_key is None:
             raise ProfileError(f"the environment has no {needed}")
+        for method in tuning.fusion_weights:
+            if method not in {*profile.spaces, BM25}:
+                known = ", ".join([*profile.spaces, BM25])
+                raise ProfileError(
+                    f"retriever.fusion_weights.{method}: is no method of search; {known} are"
+                )
         endpoint = profile.endpoints.get("retriever")
         listen = endpoint.listen if endpoint is not None else None
         wanted = {space.task for space in profile.spaces.values() if isinstance(space, TaskSpace)}

@@ -64,7 +64,8 @@ def shown_default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return "required"
-    if isinstance(value, BaseModel) or value == {}:
+    numbers = "float" in str(field.annotation)
+    if isinstance(value, BaseModel) or (value == {} and not numbers):  # sections of their own
         return "see below"
     if isinstance(value, Path):
         value = str(value)

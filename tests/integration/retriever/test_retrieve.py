@@ -53,6 +53,26 @@ def test_every_method_takes_part_and_ranks_are_fused(both: Settings, store: Stor
     assert answer["timings_ms"].keys() == {"clip", "lamra", "bm25"}
 
 
+def test_a_method_counts_as_much_as_the_profile_says(both: Settings, store: StoreDouble) -> None:
+    weights = {"lamra": 3.0, "bm25": 0.5}
+    tuning = both.tuning.model_copy(update={"fusion_weights": weights})
+    with serving(both.model_copy(update={"tuning": tuning}), store) as client:
+        filled(client, "clip", "lamra")
+        answer = retrieve(client, query="cheese cake", limit=3)
+        alone = {
+            method: numbers(retrieve(client, query="cheese cake", methods=[method]))
+            for method in ("clip", "lamra", "bm25")
+        }
+    for number, candidate in zip(numbers(answer), answer["candidates"], strict=True):
+        assert candidate["score"] == pytest.approx(
+            sum(
+                weights.get(method, 1) / (60 + 1 + ranked.index(number))
+                for method, ranked in alone.items()
+                if number in ranked
+            )
+        )
+
+
 def test_a_single_method_orders_by_its_own_score(clip_only: Settings, store: StoreDouble) -> None:
     with serving(clip_only, store) as client:
         filled(client)

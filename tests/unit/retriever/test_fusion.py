@@ -22,6 +22,15 @@ def test_scores_are_sums_of_reciprocal_ranks() -> None:
     ]
 
 
+def test_a_weight_multiplies_the_part_of_its_method() -> None:
+    fused = fuse({"clip": [A, B], "bm25": [B, C]}, {"bm25": 3.0})
+    assert fused == [
+        (B, pytest.approx(1 / 62 + 3 / 61)),
+        (C, pytest.approx(3 / 62)),
+        (A, pytest.approx(1 / 61)),
+    ]
+
+
 def test_equal_scores_are_ordered_by_id() -> None:
     assert [id_ for id_, _ in fuse({"clip": [B], "bm25": [A]})] == [A, B]
 

@@ -45,11 +45,30 @@ def test_only_the_engines_of_its_spaces_are_the_retrievers() -> None:
 
 @pytest.mark.parametrize(
     "section",
-    [{"stoer": {}}, {"encoding": {"batch": 1}}, {"patience": 0}, {"bm25": {"b": 2}}],
+    [
+        {"stoer": {}},
+        {"encoding": {"batch": 1}},
+        {"patience": 0},
+        {"bm25": {"b": 2}},
+        {"fusion_weights": {"clip": 0}},
+        {"fusion_weights": {"clip": float("inf")}},
+    ],
 )
 def test_an_unknown_or_wrong_knob_is_refused(section: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Settings.of(profile(retriever=section), KEYS)
+
+
+def test_methods_are_weighed_by_name() -> None:
+    weights = {"lamra": 2.5, "bm25": 0.5}
+    assert Settings.of(
+        profile(retriever={"fusion_weights": weights}), KEYS
+    ).tuning.fusion_weights == (weights)
+    with pytest.raises(ProfileError) as refused:
+        Settings.of(profile(retriever={"fusion_weights": {"lambda": 2}}), KEYS)
+    assert str(refused.value) == (
+        "retriever.fusion_weights.lambda: is no method of search; clip, lamra, bm25 are"
+    )
 
 
 def test_the_folder_of_a_model_is_relative_to_the_checkout(tmp_path: Path) -> None:
