@@ -52,12 +52,14 @@ MEASURED = {
     "embed": (
         "Share of the queries of the test corpus with a fragment that answers them among the "
         "first k of all fragments, by these bf16 weights through transformers; `fused` is "
-        "reciprocal rank fusion of this adapter, the starter CLIP and BM25."
+        "reciprocal rank fusion of this adapter, the starter CLIP and BM25, weighed as in the "
+        "`starter` profile."
     ),
     "rank": (
-        "The first 20 candidates of the starter `embed` for each query of the test corpus, in "
-        "the order of cosine plus P(Yes), by these bf16 weights through transformers. Accuracy is "
-        "of P(Yes) against one half, over the first right and the first wrong of these candidates."
+        "The first 20 candidates of the fused search for each query of the test corpus, in the "
+        "order of the fused score and P(Yes) as the `starter` profile weighs them, by these bf16 "
+        "weights through transformers; `fused` is the order before. Accuracy is of P(Yes) against "
+        "one half, over the first right and the first wrong of these candidates."
     ),
     "clip": (
         "Share of the queries of the test corpus with a fragment that answers them among the "

@@ -156,11 +156,11 @@ def export_retrieval(plan: Plan, tasks: Sequence[str]) -> None:
 
 def _retrieval_metrics(task: str, measured: dict[str, Any]) -> dict[str, float]:
     """The numbers of a task, one level deep, as `recall_at_5` or `fused_recall_at_5`."""
-    own = {"embed": "embed", "clip": "clip", "rank": "embed_reranked"}[task]
+    own = {"embed": "embed", "clip": "clip", "rank": "fused_reranked"}[task]
     beside = {
         "embed": ("fused", "bm25"),
         "clip": ("clip_text", "clip_picture"),
-        "rank": ("embed",),
+        "rank": ("fused",),
     }[task]
     metrics: dict[str, float] = dict(measured[own]["all"])
     for name in beside:

@@ -6,10 +6,10 @@ python -m training.evaluate.retrieval_offline --folder starter --split test
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from peft import PeftModel
 from torch.nn.functional import normalize
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
+from colloquy.contracts.retrieval import RANK_CONSTANT
+from colloquy.profile import Profile
 from training.data import lamra
 from training.data.pairs import Query
 from training.data.world import corpus
@@ -33,9 +35,11 @@ CHUNK = 240
 POOL = 20  # candidates that are reranked
 LISTED = 5
 GROUP = 10  # candidates judged in one row
-RRF_RANK = 60  # of reciprocal rank fusion, as published
+METHODS = {"embed": "lamra", "clip": "clip", "bm25": "bm25"}  # as the profile calls them
+STARTER = Path("profiles/starter.yaml")
+AHEAD = 100.0  # more than any sum
 NOWHERE = -1.0  # score of a fragment that has no picture
-Scores = NDArray[np.float32]
+Scores = NDArray[np.floating[Any]]
 """(queries, fragments), higher is nearer."""
 
 
@@ -55,14 +59,34 @@ def recalls(scores: Scores, golds: Sequence[Sequence[int]]) -> dict[str, float]:
     return {f"recall_at_{k}": round(float(hits[:, :k].any(axis=1).mean()), 4) for k in KS}
 
 
-def fused(parts: Sequence[Scores]) -> Scores:
-    """Reciprocal rank fusion."""
-    total = np.zeros_like(parts[0])
-    for scores in parts:
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """What the parts of a final score count, as a profile has them.
+
+    Attributes:
+        fusion: by method of search; 1 where nothing is said.
+        p_yes: P(Yes), in first places of one method.
+    """
+
+    fusion: Mapping[str, float]
+    p_yes: float
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        profile = Profile.load(path)
+        weights = (profile.retriever or {}).get("fusion_weights", {})
+        return cls(weights, profile.gateway.get("rerank_weight", 1.0))
+
+
+def fused(parts: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores:
+    """Weighed reciprocal rank fusion, as the retriever has it."""
+    total = np.zeros_like(next(iter(parts.values())))
+    for method, scores in parts.items():
         order = np.argsort(-scores, axis=1, kind="stable")
         ranks = np.empty_like(order)
         np.put_along_axis(ranks, order, np.arange(1, scores.shape[1] + 1)[None], axis=1)
-        total += np.where(scores > NOWHERE, 1.0 / (RRF_RANK + ranks), 0.0).astype(np.float32)
+        part = weights.get(method, 1.0) / (RANK_CONSTANT + ranks)
+        total += np.where(scores > NOWHERE, part, 0.0).astype(np.float32)
     return total
 
 
@@ -165,9 +189,10 @@ def recalls_of(reader: Reader, split: CorpusSplit) -> dict[str, float]:
     return recalls(embed_scores(reader, found), [query.gold for query in found.queries])
 
 
-def reranked(scores: Scores, p_yes: Scores) -> Scores:
-    """The published sum of cosine and P(Yes) for the judged, ahead of all others."""
-    return np.where(p_yes >= 0, scores + p_yes + 2.0, scores).astype(np.float32)
+def reranked(scores: Scores, p_yes: Scores, weight: float) -> Scores:
+    """Fused scores and P(Yes) of the judged, as the gateway adds them, ahead of all others."""
+    added = scores.astype(np.float64) + weight * p_yes / (RANK_CONSTANT + 1)
+    return np.where(p_yes >= 0, added + AHEAD, scores)
 
 
 def accuracy(found: Corpus, scores: Scores, p_yes: Scores) -> float:
@@ -218,14 +243,15 @@ def tables(
         scores["clip"] = near["both"]
     if at["embed"].exists():
         scores["embed"] = embed_scores(load_reader(at["base"], at["embed"]), found)
-    names = [name for name in ("embed", "clip", "bm25") if name in scores]
-    scores["fused"] = fused([scores[name] for name in names])
+    voices = Voices.of(STARTER)
+    parts = {method: scores[name] for name, method in METHODS.items() if name in scores}
+    scores["fused"] = fused(parts, voices.fusion)
     result: dict[str, Any] = {}
     if at["rank"].exists() and "embed" in scores:
         judge = load_judge(at["base"], at["rank"])
-        p_yes = judged(judge, found, scores["embed"])
-        scores["embed_reranked"] = reranked(scores["embed"], p_yes)
-        result["pointwise_accuracy"] = round(accuracy(found, scores["embed"], p_yes), 4)
+        p_yes = judged(judge, found, scores["fused"])
+        scores["fused_reranked"] = reranked(scores["fused"], p_yes, voices.p_yes)
+        result["pointwise_accuracy"] = round(accuracy(found, scores["fused"], p_yes), 4)
     table: Mapping[str, Any] = {name: by_kind(values, found) for name, values in scores.items()}
     return result | dict(table)
 

@@ -1,0 +1,43 @@
+"""What models find by themselves is added up as the services add it up."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.starter import ROOT
+from training.evaluate import retrieval_offline as retrieval
+
+
+def test_ranks_are_fused_by_weight_and_a_missing_picture_says_nothing() -> None:
+    parts = {
+        "lamra": np.array([[0.9, 0.1, 0.5]], dtype=np.float32),
+        "clip": np.array([[0.2, 0.8, retrieval.NOWHERE]], dtype=np.float32),
+    }
+    assert retrieval.fused(parts, {"lamra": 2.0}) == pytest.approx(
+        np.array([[2 / 61 + 1 / 62, 2 / 63 + 1 / 61, 2 / 62]])
+    )
+
+
+def test_the_judged_come_first_in_the_order_of_both() -> None:
+    fused = np.array([[0.030, 0.029, 0.028, 0.027]], dtype=np.float32)
+    p_yes = np.array([[0.0, 0.9, 1.0, -1.0]], dtype=np.float32)
+    scores = retrieval.reranked(fused, p_yes, 1.0)
+    assert np.argsort(-scores[0]).tolist() == [2, 1, 0, 3]
+    assert retrieval.reranked(fused, p_yes, 0.0)[0].argmax() == 0
+
+
+def test_recall_counts_a_query_once() -> None:
+    scores = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.3]], dtype=np.float32)
+    assert retrieval.recalls(scores, [[0, 1], [0]])["recall_at_1"] == 0.5
+    assert retrieval.recalls(scores, [[0, 1], [0]])["recall_at_5"] == 1.0
+
+
+def test_voices_are_those_of_a_profile(tmp_path: Path) -> None:
+    served = yaml.safe_load((ROOT / "profiles" / "starter.yaml").read_text())
+    served["gateway"]["rerank_weight"] = 7
+    for retriever, weights in (({"fusion_weights": {"lamra": 4}}, {"lamra": 4}), ({}, {})):
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump(served | {"retriever": retriever}))
+        assert retrieval.Voices.of(path) == retrieval.Voices(weights, 7)
