@@ -2,11 +2,12 @@
 
 The last token of a prompt is the embedding. As published in two stages: first texts alone, pairs
 that say one thing in two ways, then queries under their instruction with fragments and pictures.
-InfoNCE from queries to candidates, negatives from the batch, over thin prompts.
+InfoNCE from queries to candidates, negatives from the batch, whose fragments are alike, over thin
+prompts.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -179,11 +180,9 @@ def _train(recipe: EmbedRecipe) -> None:
     processor = AutoProcessor.from_pretrained(RUNS / recipe.tokenizer / "model")
     rows = LamraRows(Encoder(processor.tokenizer, GRID // MERGE), processor.tokenizer)
     rng = random.Random(f"embed/{recipe.seed}/{processes.rank()}")
-    bank = [
-        _thin_pairs(below, rows, _drawn(recipe, rng, number), pad_id, rng)
-        for number in range(recipe.bank_batches)
-    ]
     texts = min(recipe.text_batches, recipe.bank_batches - 1)
+    drawn = _drawn(recipe, rng, texts)
+    bank = [_thin_pairs(below, rows, next(drawn), pad_id, rng) for _ in range(recipe.bank_batches)]
     reader = Reader(get_peft_model(model, lora(recipe.rank, recipe.alpha, UPPER)), processor)
     learner = Summariser(model, below.values)
 
@@ -209,11 +208,15 @@ def _train(recipe: EmbedRecipe) -> None:
         whole.write_folder(folder / "model", reader.model.save_pretrained)
 
 
-def _drawn(recipe: EmbedRecipe, rng: random.Random, number: int) -> list[Pair]:
-    """Published in two stages: texts alone, then queries with fragments and pictures."""
-    if number < recipe.text_batches:
-        return [said_twice(rng) for _ in range(recipe.batch_pairs)]
-    return pairs.batch(rng, recipe.batch_pairs, pictures=PICTURE_QUERIES)
+def _drawn(recipe: EmbedRecipe, rng: random.Random, texts: int) -> Iterator[list[Pair]]:
+    """Batches without end, in two stages as published: texts alone, then queries with fragments
+    and pictures, among fragments that are alike."""
+    for _ in range(texts):
+        yield [said_twice(rng) for _ in range(recipe.batch_pairs)]
+    while True:
+        count = recipe.batch_pairs * recipe.pool_batches
+        pool = pairs.batch(rng, count, pictures=PICTURE_QUERIES)
+        yield from pairs.alike(pool, recipe.batch_pairs, rng)
 
 
 def _thin_pairs(

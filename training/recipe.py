@@ -212,6 +212,9 @@ class EmbedRecipe(Run):
     text_batches: Count = Field(description="Of these, of texts alone.")
     text_steps: NotNegative = Field(description="First steps, on texts alone.")
     batch_pairs: Count
+    pool_batches: Count = Field(
+        default=1, description="Drawn together, then divided so that fragments in one are alike."
+    )
     temperature: float = 0.05
     help_weight: float = Field(default=0.2, description="Of the throw-away head.")
     evaluate_steps: Count = 100

@@ -82,6 +82,26 @@ def batch(rng: random.Random, count: int, *, pictures: float = 0.0) -> list[Pair
     return drawn[:count]
 
 
+def alike(pool: Sequence[Pair], count: int, rng: random.Random) -> list[list[Pair]]:
+    """Divides pairs into batches of `count` whose fragments tell much of the same.
+
+    In a batch drawn at random hardly a fragment tells all but one of the facts asked, among
+    thousands many do. The last batches hold what is like nothing else, and may be shorter.
+    """
+    left = list(pool)
+    batches = []
+    while left:
+        anchor = rng.choice(left).told.facets
+        left.sort(key=lambda pair: -_shared(pair.told.facets, anchor))
+        batches.append(left[:count])
+        left = left[count:]
+    return batches
+
+
+def _shared(told: Facets, anchor: Facets) -> int:
+    return sum(anchor.get(kind) == value for kind, value in told.items())
+
+
 def make_pair(
     dialogue: WorldDialogue, topic: int, rng: random.Random, *, pictures: float = 0.0
 ) -> Pair | None:

@@ -6,7 +6,7 @@ import torch
 
 from colloquy.protocols.lamra import Picture
 from training.data import judgements, lamra, pairs
-from training.data.pairs import Query
+from training.data.pairs import Pair, Query
 from training.data.world import facets
 from training.data.world.pictures import PictureSpec
 
@@ -22,6 +22,29 @@ def test_clashes_are_other_fragments_that_answer() -> None:
     assert clash[0, 40]
     assert clash[40, 0]
     assert not clash.diagonal().any()
+
+
+def test_pairs_are_divided_so_that_fragments_in_a_batch_are_alike() -> None:
+    pool = pairs.batch(random.Random(4), 120)
+
+    def nearly_right(batch: list[Pair]) -> int:
+        """Wrong fragments that tell all but one of the facts that a query of the batch asks."""
+        clash = pairs.clashes(batch)
+        return sum(
+            len(one.query.facets) > 1
+            and not clash[row, column]
+            and sum(batch[column].told.facets.get(k) != v for k, v in one.query.facets.items()) == 1
+            for row, one in enumerate(batch)
+            for column in range(len(batch))
+            if row != column
+        )
+
+    batches = pairs.alike(pool, 24, random.Random(5))
+    assert [len(batch) for batch in batches] == [24] * 5
+    assert sorted(map(id, pool)) == sorted(id(pair) for batch in batches for pair in batch)
+    drawn = [pool[start : start + 24] for start in range(0, 120, 24)]
+    assert nearly_right(batches[0]) > 1.3 * nearly_right(drawn[0])
+    assert pairs.alike(pool[:7], 5, random.Random(5))[1:] != []
 
 
 def test_contrast_is_low_for_the_right_order_and_blind_to_clashes() -> None:
