@@ -22,7 +22,7 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from training import loop, whole
+from training import clip_start, loop, whole
 from training.data import pairs
 from training.data.pairs import Pair
 from training.data.world import lexicon
@@ -38,16 +38,16 @@ END, PAD = "<|im_end|>", "<|endoftext|>"
 PATCH = 14
 GREY_SHARE = 0.35  # of the pictures lose their colour, so that a thing is known by its shape
 PLAIN_SHARE = 0.3  # of the other pictures are named without it
-WORD_LENGTH = 0.3  # of the vectors that the text tower starts from
 DISTINCT_TRIES = 40
 
 
 class Towers(nn.Module):
-    """open_clip's model under the name that its factory gives it."""
+    """open_clip's model under the name that its factory gives it, and a throw-away head."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any, base: Any) -> None:
         super().__init__()
         self.model = model
+        self.sighted = clip_start.Sighted(model.visual.output_dim, base)
 
     def pictures(self, pixels: Tensor) -> Tensor:
         """(n, 3, side, side) to (n, dimensions), of length 1."""
@@ -89,19 +89,28 @@ def train(recipe: ClipRecipe) -> Path:
     _write_config(start, recipe, len(tokenizer), tokenizer)
     torch.manual_seed(recipe.seed)
     model = open_clip.create_model(f"local-dir:{start}", load_weights=False)
-    _start_words(model, RUNS / recipe.words / "model")
-    towers = Towers(model)
+    base = clip_start.load_base(RUNS / recipe.base / "model")
+    clip_start.start_words(model, base)
+    clip_start.start_sight(model, base)
+    towers = Towers(model, base)
     loss = ClipLoss()
 
     def step_of(step: int) -> loop.StepResult:
         rng = random.Random(f"clip/{recipe.seed}/{step}")
         with torch.autocast("cpu", torch.bfloat16):
             specs, captions = _captioned(rng, recipe.batch_pictures)
-            seen = towers.pictures(pixels(specs, greys=int(len(specs) * GREY_SHARE)))
+            drawn = pixels(specs, greys=int(len(specs) * GREY_SHARE))
+            seen = model.encode_image(drawn)
+            missed = towers.sighted(seen, drawn)
+        shown = {"missed": missed.item()}
+        if step < recipe.sight_steps:
+            return loop.StepResult(missed, len(specs), shown)
+        with torch.autocast("cpu", torch.bfloat16):
             named = towers.texts(cropped(tokenizer, captions, recipe.context_tokens))
         scale = model.logit_scale.exp()
-        total = loss(seen.float(), named.float(), scale)
-        shown = {"pictures": total.item(), "scale": scale.item()}
+        contrast = loss(nn.functional.normalize(seen.float(), dim=-1), named.float(), scale)
+        total = contrast + recipe.help_weight * missed
+        shown |= {"pictures": contrast.item(), "scale": scale.item()}
         if step % recipe.fragment_every == 0:
             batch = pairs.batch(rng, recipe.batch_fragments)
             with torch.autocast("cpu", torch.bfloat16):
@@ -111,10 +120,9 @@ def train(recipe: ClipRecipe) -> Path:
                 queries, fragments = towers.texts(texts).float().chunk(2)
                 fragments = fragments + towers.shown(batch)
             fragments = nn.functional.normalize(fragments, dim=-1)
-            clash = pairs.clashes(batch)
-            contrast = pairs.contrast(queries, fragments, clash, 1 / scale)
-            total = total + contrast
-            shown["texts"] = contrast.item()
+            told_apart = pairs.contrast(queries, fragments, pairs.clashes(batch), 1 / scale)
+            total = total + told_apart
+            shown["texts"] = told_apart.item()
         return loop.StepResult(total, len(specs), shown)
 
     loop.run(
@@ -189,24 +197,6 @@ def _captioned(rng: random.Random, count: int) -> tuple[list[PictureSpec], list[
     return specs, captions
 
 
-def _start_words(model: nn.Module, aligned: Path) -> None:
-    """Starts the text tower's words from the vectors that `training.reading` has learnt.
-
-    Of these the directions in which they differ most, as many as the tower has.
-    """
-    from transformers import Qwen2VLForConditionalGeneration
-
-    source = Qwen2VLForConditionalGeneration.from_pretrained(aligned, dtype=torch.float32)
-    words = source.get_input_embeddings().weight.detach()
-    target: Any = model.text.token_embedding
-    with torch.no_grad():
-        dimensions = min(words.shape[1], target.weight.shape[1])
-        centred = words - words.mean(dim=0)
-        main = torch.linalg.svd(centred, full_matrices=False).Vh[:dimensions]
-        known = centred @ main.T
-        target.weight[:, :dimensions] = known * (WORD_LENGTH / known.norm(dim=-1).quantile(0.9))
-
-
 @torch.no_grad()
 def _evaluate(towers: Towers, tokenizer: PreTrainedTokenizerFast, context: int) -> dict[str, float]:
     """Which of all things, and of all colours of the right thing, fits a fresh picture best.
@@ -247,6 +237,7 @@ def _write_config(
     config = {
         "model_cfg": {
             "embed_dim": recipe.width,
+            "quick_gelu": True,  # as the base's vision, whose layers move over
             "custom_text": True,  # the tower that takes texts of any length
             "vision_cfg": {
                 "image_size": SIDE_PIXELS,
@@ -254,6 +245,8 @@ def _write_config(
                 "width": recipe.width,
                 "head_width": recipe.width // recipe.heads,
                 "patch_size": PATCH,
+                "no_ln_pre": True,
+                "pool_type": "avg",
             },
             "text_cfg": {
                 "context_length": recipe.context_tokens,

@@ -178,11 +178,11 @@ class AdapterRecipe(Run):
 class ClipRecipe(Run):
     """Two small towers, one for pictures and one for texts, trained with open_clip."""
 
-    EARLIER = ("tokenizer", "words")
+    EARLIER = ("tokenizer", "base")
 
     kind: Literal["clip"]
     tokenizer: RunName
-    words: RunName = Field(description="Name of the run whose word vectors it starts from.")
+    base: RunName = Field(description="Name of the run whose words and sight it starts from.")
     seed: int = 0
     width: Count = 128
     layers: Count = Field(default=3, description="Of the text tower.")
@@ -193,6 +193,8 @@ class ClipRecipe(Run):
     batch_pictures: Count
     batch_fragments: Count
     fragment_every: Count = Field(default=2, description="Steps between batches of texts alone.")
+    sight_steps: NotNegative = Field(default=0, description="First steps, of sight alone.")
+    help_weight: float = Field(default=1.0, description="Of the throw-away head after these.")
 
 
 class EmbedRecipe(Run):

@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 from transformers.models.qwen2_vl.modeling_qwen2_vl import (
@@ -118,19 +119,28 @@ def picture_tokens(visual: nn.Module, patches: Tensor) -> Tensor:
 
 
 def patchify(specs: Sequence[PictureSpec]) -> Tensor:
-    """Draws pictures and cuts them as Qwen2-VL's preprocessor does.
+    """Draws pictures and cuts them as Qwen2-VL's preprocessor does: `cut` of their pixels."""
+    pixels = np.stack([np.asarray(draw(spec), dtype=np.float32) for spec in specs])
+    return cut(((pixels / 255.0 - MEAN) / STD).transpose(0, 3, 1, 2))
+
+
+def cut(pixels: NDArray[np.float32]) -> Tensor:
+    """Cuts pictures into patches.
+
+    Args:
+        pixels: (pictures, 3, side, side), normalised.
 
     Returns:
         (pictures, GRID**2, 3 * 2 * PATCH**2): patches ordered so that the MERGE x MERGE
         neighbours of one token are adjacent, each patch repeated over the two frames.
     """
-    pixels = np.stack([np.asarray(draw(spec), dtype=np.float32) for spec in specs])
-    pixels = ((pixels / 255.0 - MEAN) / STD).transpose(0, 3, 1, 2)  # (n, 3, side, side)
-    count, half = len(specs), GRID // MERGE
-    cut = pixels.reshape(count, 3, half, MERGE, PATCH, half, MERGE, PATCH)
-    cut = cut.transpose(0, 2, 5, 3, 6, 1, 4, 7)  # (n, half, half, MERGE, MERGE, 3, PATCH, PATCH)
-    cut = np.repeat(cut[..., None, :, :], 2, axis=-3)
-    return torch.from_numpy(np.ascontiguousarray(cut).reshape(count, GRID * GRID, -1))
+    count, half = len(pixels), GRID // MERGE
+    parts = pixels.reshape(count, 3, half, MERGE, PATCH, half, MERGE, PATCH)
+    parts = parts.transpose(
+        0, 2, 5, 3, 6, 1, 4, 7
+    )  # (n, half, half, MERGE, MERGE, 3, PATCH, PATCH)
+    parts = np.repeat(parts[..., None, :, :], 2, axis=-3)
+    return torch.from_numpy(np.ascontiguousarray(parts).reshape(count, GRID * GRID, -1))
 
 
 def train(recipe: VisionRecipe) -> Path:

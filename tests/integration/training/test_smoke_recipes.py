@@ -89,7 +89,7 @@ def test_the_recipe_of_the_clip_trains_what_open_clip_loads(tmp_path: Path) -> N
     tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(["a cake", "a kite"])
     with torch.inference_mode():
         vectors = model.encode_text(tokens)
-    assert vectors.shape == (2, 32)
+    assert vectors.shape == (2, 64)
     assert finite(model.state_dict())
     assert not torch.equal(vectors[0], vectors[1])
     assert all(math.isfinite(loss) for loss in losses(folder.parent).values())

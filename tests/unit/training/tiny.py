@@ -16,7 +16,7 @@ from training.vision import GRID, MERGE
 
 BASE = starter.folder_of("base")
 SHAPE = Architecture(
-    width=48, mlp_width=64, layers=8, heads=6, key_value_heads=6, vision_width=32,
+    width=48, mlp_width=64, layers=8, heads=6, key_value_heads=6, vision_width=64,
     vision_layers=1, vision_heads=2, rope_theta=1e8, embedding_std=0.3,
 )  # fmt: skip
 
