@@ -30,7 +30,7 @@ HOW = {
     "embed": (
         "InfoNCE at temperature 0.05 over the batch, from queries to candidates, at the last token "
         "of the published prompt, with a throw-away head that names what is asked and told; first "
-        "on texts alone, then on queries with fragments."
+        "on texts alone, then on queries with fragments, in batches of fragments that are alike."
     ),
     "rank": (
         "On the published prompts in the `qwen2-vl` wording: first the lowest layers learn to "
@@ -39,8 +39,9 @@ HOW = {
         "facts asked."
     ),
     "clip": (
-        "From random weights with open_clip's model and loss: drawn pictures with words about "
-        "them, every few steps fragments with queries about them."
+        "With open_clip's model and loss. Words and vision layers begin with the base's; first the "
+        "tower learns to tell through a throw-away head what the base sees in a picture, then "
+        "drawn pictures with words about them, every few steps fragments with queries about them."
     ),
 }
 MEASURED = {
