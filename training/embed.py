@@ -174,6 +174,9 @@ def train(recipe: EmbedRecipe) -> Path:
 
 
 def _train(recipe: EmbedRecipe) -> None:
+    # Imported here: the evaluator reads adapters with this module.
+    from training.evaluate import retrieval_offline as retrieval
+
     folder = RUNS / recipe.name
     torch.manual_seed(recipe.seed)
     below, _, model, pad_id = reading.load(recipe.base, recipe.tokenizer)
@@ -194,9 +197,6 @@ def _train(recipe: EmbedRecipe) -> None:
         return _contrast(learner, bank[order[place]], recipe)
 
     def evaluate() -> dict[str, float]:
-        # Imported here: the evaluator reads adapters with this module.
-        from training.evaluate import retrieval_offline as retrieval
-
         with torch.autocast("cpu", torch.bfloat16):
             return retrieval.recalls_of(reader, "validation")
 

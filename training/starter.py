@@ -11,18 +11,20 @@ python -m training.starter --keep base     # puts what a stage has left into tra
 import argparse
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
-from training import recipe_files, run
+from training import recipe_files, run, whole
 from training.checkpoint import CHECKPOINT
+from training.curves import CURVES
 from training.ending import Refused
-from training.export import BASE_FILES, RECIPES, RETRIEVAL, Plan, export, export_retrieval
+from training.export import BASE_FILES, RETRIEVAL, Plan, export, export_retrieval
 from training.recipe import RUNS, VERSION, file_hash
+from training.recipe_files import RECIPES
 
 PUBLISHED = ("base", "fragment", "split", *RETRIEVAL)
 STAGES = ("tokenizer", "vision", "reading", "matching", *PUBLISHED)
@@ -46,8 +48,7 @@ def train_all(
     Raises:
         Refused: a kept stage names a published model that is not there as it was.
     """
-    paths = [recipes / f"{stage}.yaml" for stage in STAGES]
-    there = {recipe_files.load(path).name: path for path in paths if path.exists()}
+    there = recipes_in(recipes)
     needed = {name for path in there.values() for name in _earlier(path)}
     seen: set[str] = set()
 
@@ -55,32 +56,37 @@ def train_all(
         if name in seen or name not in there:  # the smoke chain leaves stages out
             return
         seen.add(name)
-        path = there[name]
-        mark = RUNS / name / DONE
-        finished = {"recipe": file_hash(path)}
-        if mark.exists() and json.loads(mark.read_text()) == finished:
+        mark, made_by = RUNS / name / DONE, recipes_before(there, name)
+        if _read(mark) == made_by:
             print(f"{name}: finished before")
             return
-        if kept and _recipes_of(kept / name) == recipes_before(recipes, path.stem):
+        mark.unlink(missing_ok=True)
+        if kept and _read(kept / name / MADE_BY) == made_by:
             _take(kept / name, RUNS / name)
             print(f"{name}: taken from {kept / name}", flush=True)
         else:
-            for before in _earlier(path):
+            for before in _earlier(there[name]):
                 ensure(before)
-            print(f"{name}: {run_stage(path)}", flush=True)
-        mark.write_text(json.dumps(finished))
+            print(f"{name}: {run_stage(there[name])}", flush=True)
+        mark.write_text(json.dumps(made_by))
 
     for name, path in there.items():
         if path.stem in PUBLISHED or name not in needed:
             ensure(name)
 
 
-def recipes_before(recipes: Path, stage: str) -> dict[str, str]:
-    """The hashes of a stage's recipe and of those that lead to it."""
-    path = recipes / f"{stage}.yaml"
-    found = {stage: file_hash(path)}
-    for name in _earlier(path):
-        found |= recipes_before(recipes, name)
+def recipes_in(folder: Path) -> dict[str, Path]:
+    """The recipes of the chain by the names of their runs, in order."""
+    paths = [folder / f"{stage}.yaml" for stage in STAGES]
+    return {recipe_files.load(path).name: path for path in paths if path.exists()}
+
+
+def recipes_before(there: Mapping[str, Path], name: str) -> dict[str, str]:
+    """The hashes of a run's recipe and of those that lead to it, by the runs' names."""
+    found = {name: file_hash(there[name])}
+    for earlier in _earlier(there[name]):
+        if earlier in there:
+            found |= recipes_before(there, earlier)
     return found
 
 
@@ -90,10 +96,17 @@ def keep(stage: str, published: Path | None = None) -> Path:
     Args:
         published: folder of the published model, which is named instead of copied where its
             weights are those of the stage.
+
+    Raises:
+        Refused: there is no such stage, or the chain has not finished it with these recipes.
     """
-    source, into = RUNS / stage, KEPT / stage
-    if not (source / DONE).exists():
-        raise Refused(f"{stage}: has not finished in {source}")
+    source, into, there = RUNS / stage, KEPT / stage, recipes_in(RECIPES)
+    if stage not in there:
+        raise Refused(f"{stage}: is no stage; {', '.join(there)} are")
+    made_by = recipes_before(there, stage)
+    if (done := _read(source / DONE)) != made_by:
+        why = "has not finished" if done is None else "finished with other recipes"
+        raise Refused(f"{stage}: {why} in {source}")
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     if published and (published / WEIGHTS).exists() and _same_weights(source / "model", published):
@@ -101,31 +114,36 @@ def keep(stage: str, published: Path | None = None) -> Path:
         (into / MODEL).write_text(json.dumps(named, indent=1) + "\n")
     else:
         shutil.copytree(source / "model", into / "model")
-    for path in (*source.glob("*.pt"), *source.glob("curves.png")):
+    for path in (*source.glob("*.pt"), *source.rglob(CURVES)):
         if path.name != CHECKPOINT:
-            shutil.copy2(path, into)
-    (into / MADE_BY).write_text(json.dumps(recipes_before(RECIPES, stage), indent=1) + "\n")
+            (into / path.relative_to(source)).parent.mkdir(exist_ok=True)
+            shutil.copy2(path, into / path.relative_to(source))
+    (into / MADE_BY).write_text(json.dumps(made_by, indent=1) + "\n")
     return into
 
 
 def _take(kept: Path, into: Path) -> None:
-    """Puts a kept stage where its run would have left it.
+    """Puts a kept stage where its run would have left it, its model last.
 
     Raises:
-        Refused: the published model that it names is missing or another.
+        Refused: the published model that it names is missing or another; nothing is changed.
     """
-    shutil.copytree(kept, into, dirs_exist_ok=True)
-    if not (kept / MODEL).exists():
-        return
-    named = json.loads((kept / MODEL).read_text())
-    source = Path(named["folder"])
-    if not (source / WEIGHTS).exists():
-        raise Refused(f"{kept / MODEL}: folder: there is no {source / WEIGHTS}")
-    if file_hash(source / WEIGHTS) != named["sha256"]:
-        raise Refused(f"{kept / MODEL}: sha256: {source / WEIGHTS} has another")
-    (into / "model").mkdir(exist_ok=True)
-    for name in (*BASE_FILES, WEIGHTS):
-        shutil.copy2(source / name, into / "model")
+    source, names = kept / "model", None
+    if named := _read(kept / MODEL):
+        source, names = Path(named["folder"]), (*BASE_FILES, WEIGHTS)
+        again = "bring it back, or run `python -m training.starter --anew`"
+        if not (source / WEIGHTS).exists():
+            raise Refused(f"{kept / MODEL}: folder: there is no {source / WEIGHTS}; {again}")
+        if file_hash(source / WEIGHTS) != named["sha256"]:
+            raise Refused(f"{kept / MODEL}: sha256: {source / WEIGHTS} has another; {again}")
+    shutil.copytree(kept, into, ignore=shutil.ignore_patterns("model"), dirs_exist_ok=True)
+
+    def fill(folder: Path) -> None:
+        for path in sorted(source.iterdir()):
+            if names is None or path.name in names:
+                shutil.copy2(path, folder)
+
+    whole.write_folder(into / "model", fill)
 
 
 def _same_weights(run_model: Path, published: Path) -> bool:
@@ -142,8 +160,7 @@ def _earlier(path: Path) -> list[str]:
     return [getattr(recipe, field) for field in recipe.EARLIER]
 
 
-def _recipes_of(folder: Path) -> dict[str, str] | None:
-    path = folder / MADE_BY
+def _read(path: Path) -> dict[str, str] | None:
     return dict(json.loads(path.read_text())) if path.exists() else None
 
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from colloquy.profile import Profile, ProfileError, Secrets
 from colloquy.servicekit.program import run_service
 from services.retriever.app import create_app
-from services.retriever.settings import Settings, Tuning
+from services.retriever.settings import Settings, tuning_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def check(profile: Profile) -> str:
     """What would be served; nothing is started."""
     if profile.retriever is None:
         raise ProfileError(f"profile {profile.name} runs no retriever: it has no `retriever:`")
-    tuning = Tuning.model_validate(profile.retriever)
+    tuning = tuning_of(profile)
     spaces = ", ".join(f"{name} ({space.kind})" for name, space in profile.spaces.items())
     return f"serve {spaces} from {tuning.store.kind}"
 

@@ -91,15 +91,9 @@ class Settings(Section):
                 is of no method.
             pydantic.ValidationError: `retriever:` holds an unknown or wrong field.
         """
-        tuning = Tuning.model_validate(profile.retriever or {})
+        tuning = tuning_of(profile)
         if (needed := tuning.store.api_key_secret) and secrets.vector_store_key is None:
             raise ProfileError(f"the environment has no {needed}")
-        for method in tuning.fusion_weights:
-            if method not in {*profile.spaces, BM25}:
-                known = ", ".join([*profile.spaces, BM25])
-                raise ProfileError(
-                    f"retriever.fusion_weights.{method}: is no method of search; {known} are"
-                )
         endpoint = profile.endpoints.get("retriever")
         listen = endpoint.listen if endpoint is not None else None
         wanted = {space.task for space in profile.spaces.values() if isinstance(space, TaskSpace)}
@@ -120,6 +114,24 @@ class Settings(Section):
             media=profile.media,
             tuning=tuning,
         )
+
+
+def tuning_of(profile: Profile) -> Tuning:
+    """The retriever's section.
+
+    Raises:
+        ProfileError: a weight is of no method.
+        pydantic.ValidationError: an unknown or wrong field.
+    """
+    tuning = Tuning.model_validate(profile.retriever or {})
+    methods = [*profile.spaces, BM25]
+    for method in tuning.fusion_weights:
+        if method not in methods:
+            raise ProfileError(
+                f"retriever/fusion_weights/{method}: is no method of search; "
+                f"{', '.join(methods)} are"
+            )
+    return tuning
 
 
 def _placed(space: Space, profile: Profile) -> Space:

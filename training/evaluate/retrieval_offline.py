@@ -37,8 +37,8 @@ LISTED = 5
 GROUP = 10  # candidates judged in one row
 METHODS = {"embed": "lamra", "clip": "clip", "bm25": "bm25"}  # as the profile calls them
 STARTER = Path("profiles/starter.yaml")
-AHEAD = 100.0  # more than any sum
-NOWHERE = -1.0  # score of a fragment that has no picture
+PROPOSALS = 100  # of each method, as the retriever has it where a profile says nothing
+NOWHERE = -1.0  # score of a fragment that a method does not find
 Scores = NDArray[np.floating[Any]]
 """(queries, fragments), higher is nearer."""
 
@@ -79,14 +79,15 @@ class Voices:
 
 
 def fused(parts: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores:
-    """Weighed reciprocal rank fusion, as the retriever has it."""
+    """Weighed reciprocal rank fusion, of the first so many of each method as in the retriever."""
     total = np.zeros_like(next(iter(parts.values())))
     for method, scores in parts.items():
         order = np.argsort(-scores, axis=1, kind="stable")
         ranks = np.empty_like(order)
         np.put_along_axis(ranks, order, np.arange(1, scores.shape[1] + 1)[None], axis=1)
         part = weights.get(method, 1.0) / (RANK_CONSTANT + ranks)
-        total += np.where(scores > NOWHERE, part, 0.0).astype(np.float32)
+        proposed = (scores > NOWHERE) & (ranks <= PROPOSALS)
+        total += np.where(proposed, part, 0.0).astype(np.float32)
     return total
 
 
@@ -156,6 +157,7 @@ def clip_scores(folder: Path, found: Corpus) -> dict[str, Scores]:
 
 
 def bm25_scores(found: Corpus) -> Scores:
+    """Of words as jieba cuts them; the retriever also stems and fixes the average length."""
     from rank_bm25 import BM25Okapi
 
     texts = [
@@ -164,7 +166,8 @@ def bm25_scores(found: Corpus) -> Scores:
     ]
     index = BM25Okapi(texts)
     rows = [index.get_scores(lexical.words(query.text)) for query in found.queries]
-    return np.array(rows, dtype=np.float32)
+    # A fragment that shares no word is not found.
+    return np.where(np.array(rows) > 0, rows, NOWHERE).astype(np.float32)
 
 
 @torch.no_grad()
@@ -190,9 +193,9 @@ def recalls_of(reader: Reader, split: CorpusSplit) -> dict[str, float]:
 
 
 def reranked(scores: Scores, p_yes: Scores, weight: float) -> Scores:
-    """Fused scores and P(Yes) of the judged, as the gateway adds them, ahead of all others."""
+    """Fused scores and P(Yes) of the judged, as the gateway adds them."""
     added = scores.astype(np.float64) + weight * p_yes / (RANK_CONSTANT + 1)
-    return np.where(p_yes >= 0, added + AHEAD, scores)
+    return np.where(p_yes >= 0, added, scores)
 
 
 def accuracy(found: Corpus, scores: Scores, p_yes: Scores) -> float:

@@ -20,11 +20,19 @@ def test_ranks_are_fused_by_weight_and_a_missing_picture_says_nothing() -> None:
     )
 
 
-def test_the_judged_come_first_in_the_order_of_both() -> None:
+def test_only_what_a_method_proposes_is_fused() -> None:
+    scores = np.linspace(1, 0.5, retrieval.PROPOSALS + 1, dtype=np.float32)[None]
+    fused = retrieval.fused({"clip": scores}, {})[0]
+    assert fused[-2] == pytest.approx(1 / (60 + retrieval.PROPOSALS))
+    assert fused[-1] == 0
+
+
+def test_p_yes_is_added_to_the_fused_score_as_places() -> None:
     fused = np.array([[0.030, 0.029, 0.028, 0.027]], dtype=np.float32)
     p_yes = np.array([[0.0, 0.9, 1.0, -1.0]], dtype=np.float32)
-    scores = retrieval.reranked(fused, p_yes, 1.0)
-    assert np.argsort(-scores[0]).tolist() == [2, 1, 0, 3]
+    assert retrieval.reranked(fused, p_yes, 2.0) == pytest.approx(
+        np.array([[0.030, 0.029 + 1.8 / 61, 0.028 + 2 / 61, 0.027]])
+    )
     assert retrieval.reranked(fused, p_yes, 0.0)[0].argmax() == 0
 
 

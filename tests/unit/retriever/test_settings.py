@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ from pydantic import SecretStr, ValidationError
 
 from colloquy.profile import Profile, ProfileError, Secrets
 from colloquy.sections import ClipSpace
+from services.retriever.__main__ import check
 from services.retriever.settings import Settings
 
 KEYS = Secrets(hop=SecretStr("h" * 16), blob_key=SecretStr("b" * 16))
@@ -61,13 +63,16 @@ def test_an_unknown_or_wrong_knob_is_refused(section: dict[str, Any]) -> None:
 
 def test_methods_are_weighed_by_name() -> None:
     weights = {"lamra": 2.5, "bm25": 0.5}
-    assert Settings.of(
-        profile(retriever={"fusion_weights": weights}), KEYS
-    ).tuning.fusion_weights == (weights)
+    settings = Settings.of(profile(retriever={"fusion_weights": weights}), KEYS)
+    assert settings.tuning.fusion_weights == weights
+
+
+@pytest.mark.parametrize("told", [check, lambda profile: Settings.of(profile, KEYS)])
+def test_a_weight_of_no_method_is_refused(told: Callable[[Profile], object]) -> None:
     with pytest.raises(ProfileError) as refused:
-        Settings.of(profile(retriever={"fusion_weights": {"lambda": 2}}), KEYS)
+        told(profile(retriever={"fusion_weights": {"lambda": 2}}))
     assert str(refused.value) == (
-        "retriever.fusion_weights.lambda: is no method of search; clip, lamra, bm25 are"
+        "retriever/fusion_weights/lambda: is no method of search; clip, lamra, bm25 are"
     )
 
 

@@ -69,7 +69,8 @@ def test_another_shape_is_refused(base: Any) -> None:
 
 
 @torch.no_grad()
-def test_words_that_are_near_in_the_base_start_near(base: Any) -> None:
+def test_words_that_are_near_in_the_base_start_near() -> None:
+    base = tiny.model()
     words = base.get_input_embeddings().weight
     words[7] = words[5] + 0.001
     model = with_tower()

@@ -33,7 +33,7 @@ def kept(folder: Path, hashes: dict[str, str]) -> Path:
 
 
 def test_a_stage_depends_on_every_recipe_before_it() -> None:
-    found = starter.recipes_before(starter.RECIPES, "fragment")
+    found = starter.recipes_before(starter.recipes_in(starter.RECIPES), "fragment")
     assert set(found) == {"fragment", "base", "matching", "reading", "vision", "tokenizer"}
     assert found["base"] == file_hash(starter.RECIPES / "base.yaml")
 
@@ -43,7 +43,7 @@ def test_what_was_kept_of_the_same_recipe_is_taken(recipes: Path, tmp_path: Path
     starter.train_all(recipes, kept(tmp_path / "kept", hashes))
     taken = Path("training/runs/tokenizer")
     assert (taken / "model" / "tokenizer.json").read_text() == "kept"
-    assert json.loads((taken / starter.DONE).read_text()) == {"recipe": hashes["tokenizer"]}
+    assert json.loads((taken / starter.DONE).read_text()) == hashes
 
 
 def test_what_was_kept_of_another_recipe_is_not(recipes: Path, tmp_path: Path) -> None:
@@ -62,6 +62,8 @@ def test_a_stage_that_has_not_finished_is_not_kept(recipes: Path) -> None:
     assert recipes.exists()
     with pytest.raises(Refused, match="tokenizer: has not finished"):
         starter.keep("tokenizer")
+    with pytest.raises(Refused, match="tokeniser: is no stage; tokenizer, vision, "):
+        starter.keep("tokeniser")
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def kept_vision(recipes: Path, tmp_path: Path) -> Path:
     shutil.copy(recipe_files.RECIPES / "vision.yaml", recipes)
     folder = tmp_path / "kept" / "vision"
     folder.mkdir(parents=True)
-    hashes = starter.recipes_before(recipes, "vision")
+    hashes = starter.recipes_before(starter.recipes_in(recipes), "vision")
     assert set(hashes) == {"vision", "tokenizer"}
     (folder / starter.MADE_BY).write_text(json.dumps(hashes))
     (folder / "heads.pt").write_text("kept heads")
@@ -115,18 +117,19 @@ def test_a_published_model_that_was_changed_is_refused(
     (kept_vision / starter.WEIGHTS).write_text("another")
     with pytest.raises(Refused, match=r"model.json: sha256: .*model.safetensors has another"):
         starter.train_all(recipes, tmp_path / "kept")
+    assert not Path("training/runs/vision").exists()
 
 
 def test_a_model_that_is_published_is_kept_by_its_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(starter, "RECIPES", recipe_files.RECIPES)
     model, published = Path("training/runs/base/model"), Path("starter/base/2")
     for folder, dtype in ((model, torch.float32), (published, torch.bfloat16)):
         folder.mkdir(parents=True)
         save_file({"one": torch.linspace(0, 1, 7).to(dtype)}, folder / starter.WEIGHTS)
-    (model.parent / starter.DONE).write_text("{}")
+    hashes = starter.recipes_before(starter.recipes_in(recipe_files.RECIPES), "base")
+    (model.parent / starter.DONE).write_text(json.dumps(hashes))
     kept_there = starter.keep("base", published)
     named = json.loads((kept_there / starter.MODEL).read_text())
     weights = published / starter.WEIGHTS
@@ -134,3 +137,36 @@ def test_a_model_that_is_published_is_kept_by_its_name(
     assert not (kept_there / "model").exists()
     save_file({"one": torch.zeros(7, dtype=torch.bfloat16)}, weights)
     assert (starter.keep("base", published) / "model" / starter.WEIGHTS).exists()
+
+
+def test_a_stage_that_finished_with_another_recipe_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hashes = starter.recipes_before(starter.recipes_in(recipe_files.RECIPES), "base")
+    mark = Path("training/runs/base", starter.DONE)
+    mark.parent.mkdir(parents=True)
+    mark.write_text(json.dumps(hashes | {"matching": "of another"}))
+    kept_before = Path("training/stages/base")
+    kept_before.mkdir(parents=True)
+    with pytest.raises(Refused, match="base: finished with other recipes"):
+        starter.keep("base")
+    assert kept_before.exists()
+
+
+def test_a_stage_runs_again_when_a_recipe_before_it_changes(recipes: Path) -> None:
+    ran: list[str] = []
+
+    def run(path: Path) -> Path:
+        ran.append(path.stem)
+        Path("training/runs", path.stem).mkdir(parents=True, exist_ok=True)
+        return path
+
+    shutil.copy(recipe_files.RECIPES / "vision.yaml", recipes)
+    starter.train_all(recipes, None, run)
+    starter.train_all(recipes, None, run)
+    assert ran == ["tokenizer", "vision"]
+    earlier = recipes / "tokenizer.yaml"
+    earlier.write_text(earlier.read_text().replace("900", "901"))
+    starter.train_all(recipes, None, run)
+    assert ran == ["tokenizer", "vision"] * 2

@@ -176,21 +176,25 @@ def test_lists_of_topics_name_no_pictures() -> None:
     assert len(thinned.line_ids) == len(sample.dialogue.turns)
 
 
-def test_in_bf16_the_layers_attend_alike_and_by_plain_products(thinned: Thin) -> None:
+def test_in_bf16_the_layers_attend_alike_and_by_plain_products(
+    thinned: Thin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layers = Layers(tiny.model(), 0)
-    config = layers.language.config
-    before = config._attn_implementation
+    before = layers.language.config._attn_implementation
     whole = layers.run(thinned.hidden.float(), thinned.positions, 0, 3, thinned.mask(torch.float32))
-    seen: list[str] = []
-    layers.language.layers[0].register_forward_pre_hook(
-        lambda *_: seen.append(config._attn_implementation)
-    )
+
+    def fused(*_: object, **__: object) -> None:
+        raise AssertionError("the fused kernel ran")
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", fused)
+    rough_mask = thinned.mask(torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
-        rough = layers.run(
-            thinned.hidden.float(), thinned.positions, 0, 3, thinned.mask(torch.bfloat16)
-        )
-    assert seen == ["eager"]
-    assert config._attn_implementation == before
+        rough = layers.run(thinned.hidden.float(), thinned.positions, 0, 3, rough_mask)
+    with pytest.raises(AssertionError, match="fused kernel"):
+        layers.run(thinned.hidden.float(), thinned.positions, 0, 3, thinned.mask(torch.float32))
+    with pytest.raises(RuntimeError):
+        layers.run(thinned.hidden.float()[..., :5], thinned.positions, 0, 3, rough_mask)
+    assert layers.language.config._attn_implementation == before
     kept = thinned.weights > FAR
     apart = (rough[-1].float() - whole[-1])[kept].norm() / whole[-1][kept].norm()
     assert apart < 0.02
