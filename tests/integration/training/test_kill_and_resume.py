@@ -16,6 +16,7 @@ from tests import starter
 from tests.doubles import training_runs
 from tests.doubles.small_training import STEPS, Small
 from tests.doubles.training_runs import cut, said, start_recipe, start_small, steps_in
+from tests.unit.training import tiny
 from training.checkpoint import CHECKPOINT
 
 pytestmark = pytest.mark.integration
@@ -142,3 +143,39 @@ def test_an_adapter_that_is_killed_ends_with_the_same_weights(
     refused.join(60)
     assert refused.exitcode == 2
     assert "was made by another recipe: alpha was 8 and is 16" in said(folder)
+
+
+# --- the stages that make their data on the way -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "weights"),
+    [
+        # Cut where sight alone has been taught, and after it.
+        ("clip", {"sight_steps": 3}, "open_clip_model.safetensors"),
+        ("embed", {"bank_batches": 5, "text_steps": 1}, "adapter_model.safetensors"),
+    ],
+)
+def test_a_stage_that_is_cut_ends_with_the_same_weights(
+    context: ForkServerContext, tmp_path: Path, name: str, more: dict[str, int], weights: str
+) -> None:
+    content: dict[str, Any] = yaml.safe_load((SMOKE / f"{name}.yaml").read_text())
+    content["optimiser"]["steps"] = 6
+    recipe = tmp_path / f"{name}.yaml"
+    recipe.write_text(yaml.safe_dump(content | more))
+    ended: list[dict[str, torch.Tensor]] = []
+    for folder, cuts in ((tmp_path / "whole", ()), (tmp_path / "cut", (1, 3))):
+        folder.mkdir()
+        tiny.leave_runs(folder)
+        run = folder / "training" / "runs" / f"smoke-{name}"
+        for after in cuts:
+            process = start_recipe(context, folder, recipe)
+            number = signal.SIGTERM
+            code = cut(process, run / "progress.jsonl", after=after, number=number)
+            assert code == STATUS[number], said(folder)
+        last = start_recipe(context, folder, recipe)
+        last.join(120)
+        assert last.exitcode == 0, said(folder)
+        ended.append(load_file(run / "model" / weights))
+    one, other = ended
+    assert [key for key in one if not torch.equal(one[key], other[key])] == []

@@ -1,6 +1,7 @@
 """A base of the starter's form that has learnt nothing, with what makes its rows."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,3 +46,13 @@ def pad_id() -> int:
 
 def reader() -> Reader:
     return Reader(model(), encoder().image_id)
+
+
+def leave_runs(folder: Path) -> None:
+    """Leaves in `folder` what the smoke chain's first stages would have: a base untaught."""
+    runs, base = folder / "training" / "runs", folder / "base"
+    model().save_pretrained(base)
+    processor().save_pretrained(base)
+    for earlier in ("smoke-tokenizer", "smoke-base"):
+        (runs / earlier).mkdir(parents=True)
+        (runs / earlier / "model").symlink_to(base.resolve())
