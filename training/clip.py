@@ -17,7 +17,7 @@ import open_clip
 import torch
 from open_clip.loss import ClipLoss
 from safetensors.torch import save_file
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
@@ -134,8 +134,14 @@ def train(recipe: ClipRecipe) -> Path:
 
 
 def text_tokenizer(source: Path) -> PreTrainedTokenizerFast:
-    """The project's tokenizer with an end after every text: the place CLIP reads."""
+    """The project's tokenizer with an end after every text: the place CLIP reads.
+
+    And with a space before it: a query's first word is then the token that it is inside captions.
+    """
     inner = Tokenizer.from_file(str(source / "tokenizer.json"))
+    inner.normalizer = normalizers.Sequence(
+        [normalizers.Strip(right=False), normalizers.Prepend(" ")]
+    )
     end = inner.token_to_id(END)
     inner.post_processor = TemplateProcessing(single=f"$A {END}", special_tokens=[(END, end)])
     return PreTrainedTokenizerFast(

@@ -1,6 +1,7 @@
 """CLIP begins with the base's words and sight."""
 
 import random
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from open_clip.transformer import QuickGELU, VisionTransformer
 from torch import nn
+from transformers import AutoTokenizer
 
 from tests.unit.training import tiny
 from training import clip, clip_start
@@ -77,6 +79,19 @@ def test_words_that_are_near_in_the_base_start_near() -> None:
     clip_start.start_words(model, base)
     started = model.text.token_embedding.weight
     assert (started[7] - started[5]).norm() < 0.1 * (started[7] - started[6]).norm()
+
+
+def test_a_word_is_the_same_tokens_at_the_beginning_and_inside(tmp_path: Path) -> None:
+    tiny.processor().save_pretrained(tmp_path)
+    clip.text_tokenizer(tmp_path).save_pretrained(tmp_path / "saved")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    first, spaced, inside = (
+        tokenizer(text).input_ids
+        for text in ("azure receiver", "  azure receiver", "find azure receiver")
+    )
+    assert first == spaced == inside[-len(first) :]
+    assert tokenizer.decode(first[-1:]) == clip.END
+    assert tokenizer("").input_ids == first[-1:]
 
 
 def test_the_head_is_told_what_share_it_misses(base: Any) -> None:
