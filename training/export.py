@@ -1,7 +1,7 @@
 """Publishes finished runs as checkpoints: weights in bf16, manifest, model card.
 
 python -m training.export --out starter
-python -m training.export --out starter --only embed rank   # beside a published base
+python -m training.export --out starter --only split embed   # beside a published base
 """
 
 import argparse
@@ -34,7 +34,9 @@ BASE_FILES = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
     "chat_template.jinja", "processor_config.json",
 )  # fmt: skip
+DIALOGUE = ("fragment", "split")
 RETRIEVAL = ("clip", "embed", "rank")
+EVERY = ("base", *DIALOGUE, *RETRIEVAL)
 RECIPES = Path("training/recipes")
 MAX_FILE_BYTES = 16_000_000
 ALONE = 120  # prompts that the base is asked without an adapter: it knows none of their forms
@@ -63,12 +65,15 @@ class Plan:
     split: CorpusSplit = "test"
 
 
-def export(plan: Plan) -> None:
-    """Writes `out/<task>/<version>/` for the base and each adapter, and the sample dialogues."""
-    base_folder = _export_base(plan)
+def export(plan: Plan, tasks: Sequence[str] = ("base", *DIALOGUE)) -> None:
+    """Writes `out/<task>/<version>/` for the base and each adapter, and the sample dialogues.
+
+    Without `base` among them, tasks are measured on the base that is published already.
+    """
+    base_folder = _export_base(plan) if "base" in tasks else plan.out / "base" / plan.version
     processor = AutoProcessor.from_pretrained(base_folder)
     base_hash = file_hash(base_folder / "model.safetensors")
-    for task in ("fragment", "split"):
+    for task in (task for task in DIALOGUE if task in tasks):
         folder = _fresh(plan, task)
         _export_adapter_files(RUNS / plan.runs[task] / "model", folder, plan.version)
         model = _with_adapter(base_folder, folder)
@@ -277,14 +282,14 @@ def main() -> None:
     parser.add_argument("--version", default=VERSION)
     parser.add_argument("--out", type=Path, default=Path("starter"))
     parser.add_argument("--queries", type=int, default=1080)
-    parser.add_argument("--only", nargs="+", choices=RETRIEVAL, help="leave the others alone")
+    parser.add_argument("--only", nargs="+", choices=EVERY, help="leave the others alone")
     chosen = parser.parse_args()
-    runs = {task: task for task in ("base", "fragment", "split", *RETRIEVAL)}
-    if chosen.only:
-        tasks = [task for task in RETRIEVAL if task in chosen.only]
-        export_retrieval(Plan(chosen.version, chosen.out, runs, chosen.queries), tasks)
-        return
-    export(Plan(chosen.version, chosen.out, runs, chosen.queries))
+    plan = Plan(chosen.version, chosen.out, {task: task for task in EVERY}, chosen.queries)
+    wanted = chosen.only or ("base", *DIALOGUE)
+    if set(wanted) & {"base", *DIALOGUE}:
+        export(plan, wanted)
+    if set(wanted) & set(RETRIEVAL):
+        export_retrieval(plan, [task for task in RETRIEVAL if task in wanted])
 
 
 if __name__ == "__main__":

@@ -22,12 +22,11 @@ from training import recipe_files, run, whole
 from training.checkpoint import CHECKPOINT
 from training.curves import CURVES
 from training.ending import Refused
-from training.export import BASE_FILES, RETRIEVAL, Plan, export, export_retrieval
+from training.export import BASE_FILES, EVERY, RETRIEVAL, Plan, export, export_retrieval
 from training.recipe import RUNS, VERSION, file_hash
 from training.recipe_files import RECIPES
 
-PUBLISHED = ("base", "fragment", "split", *RETRIEVAL)
-STAGES = ("tokenizer", "vision", "reading", "matching", *PUBLISHED)
+STAGES = ("tokenizer", "vision", "reading", "matching", *EVERY)
 DONE = "done.json"
 KEPT = Path("training/stages")
 STARTER = Path("starter")
@@ -71,7 +70,7 @@ def train_all(
         mark.write_text(json.dumps(made_by))
 
     for name, path in there.items():
-        if path.stem in PUBLISHED or name not in needed:
+        if path.stem in EVERY or name not in needed:
             ensure(name)
 
 
@@ -183,7 +182,7 @@ def _make(chosen: argparse.Namespace) -> None:
     recipes = RECIPES / "smoke" if chosen.smoke else RECIPES
     train_all(recipes, None if chosen.smoke or chosen.anew else KEPT)
     out = chosen.out or (RUNS / "smoke-starter" if chosen.smoke else STARTER)
-    runs = {task: f"{prefix}{task}" for task in PUBLISHED}
+    runs = {task: f"{prefix}{task}" for task in EVERY}
     plan = Plan(chosen.version, out, runs, 4 if chosen.smoke else 1080)
     if chosen.smoke:
         plan = replace(plan, with_samples=False, split="validation")
