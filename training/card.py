@@ -77,6 +77,10 @@ LIMITS = (
 )
 
 
+def _is_in(metric: str, others: Mapping[str, Mapping[str, float]]) -> bool:
+    return any(metric in found for found in others.values())
+
+
 def write(
     folder: Path,
     task: str,
@@ -119,7 +123,8 @@ def write(
         ]
     if beside:
         lines += ["## Beside others", "The same prompts.", ""]
-        lines += [*rivals.table({f"{task}@{version}": metrics, **beside}), ""]
+        compared = {name: value for name, value in metrics.items() if _is_in(name, beside)}
+        lines += [*rivals.table({f"{task}@{version}": compared, **beside}), ""]
     if seeds:
         spread = (
             f"{name.replace('_', ' ')} {mean:.3f} ± {half:.3f}"

@@ -142,8 +142,9 @@ def export_retrieval(plan: Plan, tasks: Sequence[str]) -> None:
         # The reranker has a folder for each of its stages.
         run = RUNS / plan.runs[task]
         card.write(
-            folder, task, plan.version, metrics, run=run / "judge" if task == "rank" else run
-        )
+            folder, task, plan.version, metrics, beside=_retrieval_beside(task, measured),
+            run=run / "judge" if task == "rank" else run,
+        )  # fmt: skip
         at_base = plan.out / "base" / plan.version
         base = Base(version=plan.version, sha256=file_hash(at_base / "model.safetensors"))
         _write_manifest(
@@ -159,21 +160,38 @@ def export_retrieval(plan: Plan, tasks: Sequence[str]) -> None:
         )
 
 
+_OWN = {"embed": "embed", "clip": "clip", "rank": "fused_reranked"}
+_PARTS: dict[str, tuple[str, ...]] = {
+    "embed": ("fused",), "clip": ("clip_text", "clip_picture"), "rank": ("fused",)
+}  # fmt: skip
+_BESIDE = {
+    "embed": {"the base alone": "embed_base", "the starter CLIP": "clip", "BM25": "bm25"},
+    "clip": {"the starter `embed`": "embed", "BM25": "bm25"},
+    "rank": {"the fused order, not reranked": "fused"},
+}
+
+
 def _retrieval_metrics(task: str, measured: dict[str, Any]) -> dict[str, float]:
     """The numbers of a task, one level deep, as `recall_at_5` or `fused_recall_at_5`."""
-    own = {"embed": "embed", "clip": "clip", "rank": "fused_reranked"}[task]
-    beside = {
-        "embed": ("fused", "bm25"),
-        "clip": ("clip_text", "clip_picture"),
-        "rank": ("fused",),
-    }[task]
-    metrics: dict[str, float] = dict(measured[own]["all"])
-    for name in beside:
+    metrics: dict[str, float] = dict(measured[_OWN[task]]["all"])
+    for name in _PARTS[task]:
         for metric, value in measured.get(name, {}).get("all", {}).items():
             metrics[f"{name}_{metric}"] = value
     if task == "rank":
         metrics["pointwise_accuracy"] = measured["pointwise_accuracy"]
     return metrics
+
+
+def _retrieval_beside(task: str, measured: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """What others find of the same queries, by name."""
+    rows = {
+        title: dict(measured[name]["all"])
+        for title, name in _BESIDE[task].items()
+        if name in measured
+    }
+    if task == "rank":
+        rows["the base alone"] = {"pointwise_accuracy": measured["base_accuracy"]}
+    return rows
 
 
 def _export_clip_files(source: Path, folder: Path) -> None:

@@ -39,6 +39,7 @@ METHODS = {"embed": "lamra", "clip": "clip", "bm25": "bm25"}  # as the profile c
 STARTER = Path("profiles/starter.yaml")
 PROPOSALS = 100  # of each method, as the retriever has it where a profile says nothing
 NOWHERE = -1.0  # score of a fragment that a method does not find
+NOT_JUDGED = -1.0  # P(Yes) of a fragment that no one asked about
 Scores = NDArray[np.floating[Any]]
 """(queries, fragments), higher is nearer."""
 
@@ -170,17 +171,23 @@ def bm25_scores(found: Corpus) -> Scores:
     return np.where(np.array(rows) > 0, rows, NOWHERE).astype(np.float32)
 
 
-@torch.no_grad()
-def judged(judge: Judge, found: Corpus, scores: Scores, count: int = POOL) -> Scores:
-    """P(Yes) of each query's first `count` candidates; the others have -1."""
-    table = np.full_like(scores, -1.0)
+def first(scores: Scores, count: int = POOL) -> dict[int, list[int]]:
+    """Each query's candidates: the fragments of its `count` highest scores, best first."""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    for row, (query, chosen) in enumerate(zip(found.queries, order.tolist(), strict=True)):
+    return dict(enumerate(order.tolist()))
+
+
+@torch.no_grad()
+def judged(judge: Judge, found: Corpus, candidates: Mapping[int, Sequence[int]]) -> Scores:
+    """P(Yes) of the candidates of each query, by its number; what is none has -1."""
+    table = np.full((len(found.queries), len(found.fragments)), NOT_JUDGED, dtype=np.float32)
+    for row, chosen in candidates.items():
+        query = found.queries[row]
         content = lamra.query_content(Query(query.text, query.facets))
-        for start in range(0, count, GROUP):
-            group = chosen[start : start + GROUP]
-            candidates = [lamra.fragment_content(turns_of(found, number)) for number in group]
-            table[row, group] = judge.p_yes(content, candidates).float().numpy()
+        for start in range(0, len(chosen), GROUP):
+            group = list(chosen[start : start + GROUP])
+            contents = [lamra.fragment_content(turns_of(found, number)) for number in group]
+            table[row, group] = judge.p_yes(content, contents).float().numpy()
     return table
 
 
@@ -195,20 +202,25 @@ def recalls_of(reader: Reader, split: CorpusSplit) -> dict[str, float]:
 def reranked(scores: Scores, p_yes: Scores, weight: float) -> Scores:
     """Fused scores and P(Yes) of the judged, as the gateway adds them."""
     added = scores.astype(np.float64) + weight * p_yes / (RANK_CONSTANT + 1)
-    return np.where(p_yes >= 0, added, scores)
+    return np.where(p_yes != NOT_JUDGED, added, scores)
 
 
-def accuracy(found: Corpus, scores: Scores, p_yes: Scores) -> float:
-    """Of P(Yes) at a half: each query's best gold candidate and its best wrong one, if judged."""
-    right = count = 0
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :POOL]
-    for row, query in enumerate(found.queries):
-        gold = [number for number in order[row] if number in query.gold]
-        wrong = [number for number in order[row] if number not in query.gold]
-        if gold and wrong:
-            right += int(p_yes[row, gold[0]] > 0.5) + int(p_yes[row, wrong[0]] <= 0.5)
-            count += 2
-    return right / max(1, count)
+def contested(found: Corpus, scores: Scores) -> dict[int, list[int]]:
+    """For each query with both among its candidates: the best that answers it, the best wrong."""
+    pairs = {}
+    for row, chosen in first(scores).items():
+        right = [number for number in chosen if number in found.queries[row].gold]
+        wrong = [number for number in chosen if number not in found.queries[row].gold]
+        if right and wrong:
+            pairs[row] = [right[0], wrong[0]]
+    return pairs
+
+
+def accuracy(pairs: Mapping[int, Sequence[int]], p_yes: Scores) -> float:
+    """Share that P(Yes) tells at a half, of a right and a wrong candidate for each query."""
+    told = [p_yes[row, right] > 0.5 for row, (right, _) in pairs.items()]
+    told += [p_yes[row, wrong] <= 0.5 for row, (_, wrong) in pairs.items()]
+    return round(float(np.mean(told)), 4) if told else 0.0
 
 
 def by_kind(scores: Scores, found: Corpus) -> dict[str, dict[str, float]]:
@@ -231,7 +243,8 @@ def by_kind(scores: Scores, found: Corpus) -> dict[str, dict[str, float]]:
 def tables(
     folder: Path, version: str, split: CorpusSplit, queries: int | None = None
 ) -> dict[str, Any]:
-    """Every system's recall on a corpus, from published checkpoints.
+    """Every system's recall on a corpus, from published checkpoints; `embed_base` is the base
+    without its adapter.
 
     Args:
         queries: only the first so many.
@@ -245,16 +258,22 @@ def tables(
         scores |= {"clip_text": near["text"], "clip_picture": near["picture"]}
         scores["clip"] = near["both"]
     if at["embed"].exists():
-        scores["embed"] = embed_scores(load_reader(at["base"], at["embed"]), found)
+        reader = load_reader(at["base"], at["embed"])
+        scores["embed"] = embed_scores(reader, found)
+        with reader.model.disable_adapter():
+            scores["embed_base"] = embed_scores(reader, found)
     voices = Voices.of(STARTER)
     parts = {method: scores[name] for name, method in METHODS.items() if name in scores}
     scores["fused"] = fused(parts, voices.fusion)
     result: dict[str, Any] = {}
     if at["rank"].exists() and "embed" in scores:
         judge = load_judge(at["base"], at["rank"])
-        p_yes = judged(judge, found, scores["fused"])
+        p_yes = judged(judge, found, first(scores["fused"]))
         scores["fused_reranked"] = reranked(scores["fused"], p_yes, voices.p_yes)
-        result["pointwise_accuracy"] = round(accuracy(found, scores["fused"], p_yes), 4)
+        pairs = contested(found, scores["fused"])
+        result["pointwise_accuracy"] = accuracy(pairs, p_yes)
+        with judge.model.disable_adapter():
+            result["base_accuracy"] = accuracy(pairs, judged(judge, found, pairs))
     table: Mapping[str, Any] = {name: by_kind(values, found) for name, values in scores.items()}
     return result | dict(table)
 

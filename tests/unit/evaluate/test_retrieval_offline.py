@@ -1,6 +1,8 @@
 """What models find by themselves is added up as the services add it up."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +42,17 @@ def test_recall_counts_a_query_once() -> None:
     scores = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.3]], dtype=np.float32)
     assert retrieval.recalls(scores, [[0, 1], [0]])["recall_at_1"] == 0.5
     assert retrieval.recalls(scores, [[0, 1], [0]])["recall_at_5"] == 1.0
+
+
+def test_accuracy_is_of_the_best_right_and_the_best_wrong_candidate() -> None:
+    queries = [SimpleNamespace(gold=(2, 0)), SimpleNamespace(gold=(1,)), SimpleNamespace(gold=())]
+    found: Any = SimpleNamespace(queries=queries, fragments=range(3))
+    scores = np.array([[0.1, 0.5, 0.9], [0.9, 0.5, 0.1], [0.9, 0.5, 0.1]], dtype=np.float32)
+    pairs = retrieval.contested(found, scores)
+    assert pairs == {0: [2, 1], 1: [1, 0]}  # nothing answers the third
+    p_yes = np.array([[0.0, 0.4, 0.9], [0.6, 0.8, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32)
+    assert retrieval.accuracy(pairs, p_yes) == 0.75
+    assert retrieval.first(scores, 2) == {0: [2, 1], 1: [0, 1], 2: [0, 1]}
 
 
 def test_voices_are_those_of_a_profile(tmp_path: Path) -> None:

@@ -35,6 +35,14 @@ def test_a_card_shows_the_model_first_and_what_others_reach(tmp_path: Path) -> N
     assert (tmp_path / "curves.png").read_bytes() == b"drawn"
 
 
+def test_a_card_compares_only_what_others_have_too(tmp_path: Path) -> None:
+    metrics = {"recall_at_1": 0.7, "fused_recall_at_1": 0.8}
+    card.write(tmp_path, "embed", "9", metrics, beside={"BM25": {"recall_at_1": 0.1}})
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| fused recall at 1 | 0.8 |" in text
+    assert "| | recall at 1 |\n|---|---:|\n| embed@9 | 0.700 |\n| BM25 | 0.100 |" in text
+
+
 def test_baselines_are_measured_on_the_same_prompts() -> None:
     found = rivals.rows("fragment", "validation", 30)
     assert all(0 <= metrics["joint_f1"] <= 1 for metrics in found.values())
