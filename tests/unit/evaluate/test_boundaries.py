@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from training.evaluate import boundaries
-from training.evaluate.boundaries import EveryFew, Hits, WordGap, hits, starts, true_starts
+from training.evaluate.boundaries import EveryFew, Hits, TextTiling, hits, starts, true_starts
 from training.evaluate.cases import WorldCase
 from training.evaluate.split import compare
 
@@ -69,8 +71,11 @@ def test_a_fixed_length_begins_a_fragment_every_few_turns(cases) -> None:
     assert EveryFew(3).predict(cases[0]) == set(range(3, turns, 3))
 
 
-def test_a_gap_without_shared_words_is_a_boundary(cases) -> None:
-    everywhere = WordGap(window_turns=2, threshold=1.1).predict(cases[0])
+def test_a_boundary_is_a_deep_valley_of_likeness() -> None:
+    texts = ["a cat and a cat", "the cat", "cat", "dog", "the dog", "a dog", "the dog"]
+    case = SimpleNamespace(texts=texts)
 
-    assert everywhere == set(range(1, len(cases[0].texts)))
-    assert WordGap(2, 0.0).predict(cases[0]) == set()
+    assert TextTiling(window_turns=2, deviations=0.5).predict(case) == {3}
+    assert TextTiling(2, 9.0).predict(case) == set()
+    assert 3 in TextTiling(2, -9.0).predict(case)
+    assert TextTiling(2, 0.0).predict(SimpleNamespace(texts=["alone"])) == set()
