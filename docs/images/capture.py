@@ -23,6 +23,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 Browser = webdriver.Chrome
 
+QUERY = "i need the turns about a second-hand reflecting pane for profit at moonlight store"
 SETTLE_S = 1.0
 PATIENCE_S = 120
 ANSWERED = "#panel[data-kind=found], #panel[data-kind=nothing]"
@@ -64,7 +65,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder")
     parser.add_argument("--only", choices=["find", "search", "collections"])
     parser.add_argument("--collection", default="samples")
-    parser.add_argument("--query", default="find the part on golden parasol under restoration")
+    parser.add_argument("--query", default=QUERY)
     parser.add_argument("--dark", action="store_true")
     arguments = parser.parse_args()
     shots: dict[str, tuple[int, Callable[[Browser], None]]] = {
