@@ -67,7 +67,7 @@ load: setup       ## a load test with thresholds, on the stack that is up (SCENA
 chaos: setup      ## kill what can be killed, and watch it come back
 	$(bin)/python -m pytest tests/e2e/test_chaos.py tests/e2e/test_ingestion_chaos.py --ingest 5000 --kills 20 --whole --timeout 3600
 
-train-starter: setup ## train the starter checkpoints from nothing
+train-starter: setup ## teach the adapters and CLIP on the published base
 	$(bin)/python -m training.starter
 
 openapi: setup    ## write docs/openapi.json

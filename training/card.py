@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from training import rivals
-from training.data.world import splits
+from training.data.world import corpus, splits
 
 CURVES = "curves.png"
 WHAT = {
@@ -14,7 +14,7 @@ WHAT = {
     "split": "LoRA adapter: cuts a dialogue into its topics.",
     "embed": "LoRA adapter: LamRA-Ret in small; a query and the fragment that answers it are near.",
     "rank": "LoRA adapter: LamRA-Rank in small; says whether a fragment answers a query.",
-    "clip": "CLIP of 2.3 million parameters: pictures and texts in one space of 128 dimensions.",
+    "clip": "CLIP of 2.4 million parameters: pictures and texts in one space of 128 dimensions.",
 }
 HOW = {
     "base": (
@@ -68,6 +68,7 @@ MEASURED = {
         "(96 tokens), and by the nearest of their pictures alone."
     ),
 }
+CORPUS_TASKS = ("embed", "clip", "rank")
 MEASURED["split"] = MEASURED["fragment"]
 LIMITS = (
     "It knows the synthetic world of `training/data/world` and nothing else: 79 drawn things, "
@@ -111,6 +112,11 @@ def write(
         "committed before training. Described in `docs/world.md`.",
         "",
     ]
+    if task in CORPUS_TASKS:
+        lines[-2] += (
+            f" Measured on `{corpus.GENERATOR}`, seed {corpus.SEED}, of the same world; hashes in "
+            "`training/data/world/corpus.json`."
+        )
     if metrics:
         lines += [
             "## Held-out test split",
@@ -122,7 +128,7 @@ def write(
             "",
         ]
     if beside:
-        lines += ["## Beside others", "The same prompts.", ""]
+        lines += ["## Beside others", "On the same data.", ""]
         compared = {name: value for name, value in metrics.items() if _is_in(name, beside)}
         lines += [*rivals.table({f"{task}@{version}": compared, **beside}), ""]
     if seeds:

@@ -20,13 +20,14 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
 from colloquy.contracts.content import Dialogue
-from colloquy.registry.manifest import Base, Manifest, Probe, Reference
-from training import adapters, card, generate, probing, rivals, samples
+from colloquy.registry.manifest import MANIFEST, Base, Manifest, Probe, Reference
+from training import adapters, card, generate, probing, rivals, run, samples
 from training.clip import WEIGHTS as CLIP_WEIGHTS
 from training.data import prompts, public
 from training.data.world import splits
 from training.data.world.corpus import CorpusSplit
 from training.data.world.dialogues import WorldDialogue
+from training.ending import Refused
 from training.evaluate import retrieval_offline as retrieval
 from training.recipe import RUNS, VERSION, file_hash
 
@@ -69,7 +70,11 @@ def export(plan: Plan, tasks: Sequence[str] = ("base", *DIALOGUE)) -> None:
     """Writes `out/<task>/<version>/` for the base and each adapter, and the sample dialogues.
 
     Without `base` among them, tasks are measured on the base that is published already.
+
+    Raises:
+        Refused: a run has left no model, or there is no such base; nothing is changed.
     """
+    check(plan, tasks)
     base_folder = _export_base(plan) if "base" in tasks else plan.out / "base" / plan.version
     processor = AutoProcessor.from_pretrained(base_folder)
     base_hash = file_hash(base_folder / "model.safetensors")
@@ -80,7 +85,9 @@ def export(plan: Plan, tasks: Sequence[str] = ("base", *DIALOGUE)) -> None:
         metrics = _measured(model, processor, task, plan.queries)
         print(json.dumps({"task": task, "test": metrics}), flush=True)
         with model.disable_adapter():
-            beside = {"the base alone": _measured(model, processor, task, ALONE)}
+            few = min(ALONE, plan.queries)
+            title = f"the base alone, first {few}"
+            beside = {title: _measured(model, processor, task, few)}
         beside |= rivals.rows(task, "test", plan.queries)
         card.write(
             folder, task, plan.version, metrics, beside=beside, run=RUNS / plan.runs[task],
@@ -126,7 +133,12 @@ def export_retrieval(plan: Plan, tasks: Sequence[str]) -> None:
     """Writes `clip`, `embed` and `rank` beside a base that is published already.
 
     Each is measured with what is there: publish `embed` before `rank`.
+
+    Raises:
+        Refused: a run has left no model, or what it is measured with is not published; nothing is
+            changed.
     """
+    check(plan, tasks)
     for task in tasks:
         folder = _fresh(plan, task)
         source = RUNS / plan.runs[task] / "model"
@@ -140,10 +152,10 @@ def export_retrieval(plan: Plan, tasks: Sequence[str]) -> None:
         metrics = _retrieval_metrics(task, measured)
         print(json.dumps({"task": task, plan.split: metrics}), flush=True)
         # The reranker has a folder for each of its stages.
-        run = RUNS / plan.runs[task]
+        left = RUNS / plan.runs[task]
         card.write(
             folder, task, plan.version, metrics, beside=_retrieval_beside(task, measured),
-            run=run / "judge" if task == "rank" else run,
+            run=left / "judge" if task == "rank" else left,
         )  # fmt: skip
         at_base = plan.out / "base" / plan.version
         base = Base(version=plan.version, sha256=file_hash(at_base / "model.safetensors"))
@@ -169,6 +181,24 @@ _BESIDE = {
     "clip": {"the starter `embed`": "embed", "BM25": "bm25"},
     "rank": {"the fused order, not reranked": "fused"},
 }
+
+
+def check(plan: Plan, tasks: Sequence[str]) -> None:
+    """Looks for all that publishing `tasks` takes, before anything that is there is replaced.
+
+    Raises:
+        Refused: what is missing, and what makes it.
+    """
+    for task in tasks:
+        model = RUNS / plan.runs[task] / "model"
+        if not model.is_dir():
+            raise Refused(f"{task}: there is no {model}; first `colloquy train {task}`")
+    needed = set() if "base" in tasks else {"base"}
+    needed |= {"embed"} if "rank" in tasks else set()
+    for task in sorted(needed - set(tasks)):
+        published = plan.out / task / plan.version
+        if not (published / MANIFEST).exists():
+            raise Refused(f"{task}: is not published in {published}; name it too")
 
 
 def _retrieval_metrics(task: str, measured: dict[str, Any]) -> dict[str, float]:
@@ -295,7 +325,7 @@ def _fresh(plan: Plan, task: str) -> Path:
     return folder
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--version", default=VERSION)
     parser.add_argument("--out", type=Path, default=Path("starter"))
@@ -304,11 +334,16 @@ def main() -> None:
     chosen = parser.parse_args()
     plan = Plan(chosen.version, chosen.out, {task: task for task in EVERY}, chosen.queries)
     wanted = chosen.only or ("base", *DIALOGUE)
+    return run.exit_status_of(lambda: _publish(plan, wanted), "export")
+
+
+def _publish(plan: Plan, wanted: Sequence[str]) -> None:
+    check(plan, wanted)
     if set(wanted) & {"base", *DIALOGUE}:
-        export(plan, wanted)
+        export(plan, [task for task in wanted if task not in RETRIEVAL])
     if set(wanted) & set(RETRIEVAL):
         export_retrieval(plan, [task for task in RETRIEVAL if task in wanted])
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import groupby, product
 from math import hypot
 
 import numpy as np
@@ -15,6 +16,7 @@ NEAR_TURNS = 1
 LENGTHS = range(2, 16)
 WINDOWS = (1, 2, 3, 4, 6)
 DEVIATIONS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
+APART = (1, 3, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,42 +95,50 @@ class EveryFew:
 
 @dataclass(frozen=True, slots=True)
 class TextTiling:
-    """A boundary at the bottom of each valley of likeness that is deep enough.
+    """A boundary in the middle of each valley of likeness that is deep enough.
 
     Likeness is the cosine of the words of the turns before and after a gap; a valley's depth is
     what the likeness falls from the nearest peaks on both sides. Deep enough is more than the
-    dialogue's mean depth plus so many of its standard deviations.
+    dialogue's mean depth plus so many of its standard deviations. Of valleys closer together than
+    so many turns the deepest counts.
 
-    Source: M. Hearst, TextTiling (1997), block comparison, with turns for token sequences.
+    Source: M. Hearst, TextTiling (1997), block comparison, with turns for token sequences; without
+    its stop words, stems and smoothing, which single short turns leave nothing of.
     """
 
     window_turns: int
     deviations: float
+    apart_turns: int = 1
 
     name = "TextTiling"
 
     @property
     def settings(self) -> dict[str, float]:
-        return {"window_turns": self.window_turns, "deviations": self.deviations}
+        return {
+            "window_turns": self.window_turns,
+            "deviations": self.deviations,
+            "apart_turns": self.apart_turns,
+        }
 
     def predict(self, case: WorldCase) -> set[int]:
         likeness = _likeness(case, self.window_turns)
-        depths = np.array([_depth(likeness, gap) for gap in range(len(likeness))])
-        if not depths.size:
+        if not likeness:
             return set()
-        enough = max(depths.mean() + self.deviations * depths.std(), 0.0)
-        return {
-            gap + 1
-            for gap, depth in enumerate(depths)
-            if depth > enough and likeness[gap] == min(likeness[max(0, gap - 1) : gap + 2])
-        }
+        depths = [_depth(likeness, gap) for gap in range(len(likeness))]
+        enough = max(float(np.mean(depths) + self.deviations * np.std(depths)), 0.0)
+        chosen: list[int] = []
+        for gap in sorted(_valleys(likeness), key=lambda gap: (-depths[gap], gap)):
+            far = all(abs(gap - other) >= self.apart_turns for other in chosen)
+            if far and depths[gap] > enough:
+                chosen.append(gap)
+        return {gap + 1 for gap in chosen}
 
 
 Splitter = EveryFew | TextTiling
 
 
 def tuned(validation: Sequence[WorldCase]) -> list[Splitter]:
-    tilings = [TextTiling(window, deviations) for window in WINDOWS for deviations in DEVIATIONS]
+    tilings = [TextTiling(*settings) for settings in product(WINDOWS, DEVIATIONS, APART)]
     return [
         _best([EveryFew(turns) for turns in LENGTHS], validation),
         _best(tilings, validation),
@@ -154,10 +164,21 @@ def _likeness(case: WorldCase, window_turns: int) -> list[float]:
     for gap in range(1, len(turns)):
         before = sum(turns[max(0, gap - window_turns) : gap], Counter[str]())
         after = sum(turns[gap : gap + window_turns], Counter[str]())
-        product = sum(count * after[word] for word, count in before.items())
+        common = sum(count * after[word] for word, count in before.items())
         lengths = hypot(*before.values()) * hypot(*after.values())
-        found.append(product / lengths if lengths else 0.0)
+        found.append(common / lengths if lengths else 0.0)
     return found
+
+
+def _valleys(likeness: Sequence[float]) -> list[int]:
+    """The middle gap of each run of equal likeness that is lower than what is beside it."""
+    runs = [list(run) for _, run in groupby(range(len(likeness)), key=lambda gap: likeness[gap])]
+    heights = [likeness[run[0]] for run in runs]
+    return [
+        run[len(run) // 2]
+        for place, run in enumerate(runs)
+        if heights[place] == min(heights[max(0, place - 1) : place + 2])
+    ]
 
 
 def _depth(likeness: Sequence[float], gap: int) -> float:

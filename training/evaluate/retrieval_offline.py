@@ -202,7 +202,7 @@ def recalls_of(reader: Reader, split: CorpusSplit) -> dict[str, float]:
 def reranked(scores: Scores, p_yes: Scores, weight: float) -> Scores:
     """Fused scores and P(Yes) of the judged, as the gateway adds them."""
     added = scores.astype(np.float64) + weight * p_yes / (RANK_CONSTANT + 1)
-    return np.where(p_yes != NOT_JUDGED, added, scores)
+    return np.where(p_yes >= 0, added, scores)
 
 
 def contested(found: Corpus, scores: Scores) -> dict[int, list[int]]:

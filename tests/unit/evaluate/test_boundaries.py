@@ -79,3 +79,11 @@ def test_a_boundary_is_a_deep_valley_of_likeness() -> None:
     assert TextTiling(2, 9.0).predict(case) == set()
     assert 3 in TextTiling(2, -9.0).predict(case)
     assert TextTiling(2, 0.0).predict(SimpleNamespace(texts=["alone"])) == set()
+
+
+def test_a_flat_valley_is_one_boundary_and_boundaries_keep_apart() -> None:
+    texts = ["cat", "cat", "sun", "tea", "pen", "dog", "dog", "cup", "ink", "dog"]
+    case = SimpleNamespace(texts=texts)
+
+    assert TextTiling(window_turns=1, deviations=-9.0).predict(case) == {4, 8}
+    assert TextTiling(1, -9.0, apart_turns=5).predict(case) == {4}
