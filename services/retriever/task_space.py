@@ -126,10 +126,12 @@ class TaskEncoder:
             return False
         pictures = sum(self._model.image_tokens(inquiry, url) for url in prompt.images)
         text = self._model.text_tokens(prompt.system + prompt.user)
-        if text + pictures + _TEMPLATE_TOKENS <= limits.context_tokens:
+        # vLLM never ends the embedding of a prompt that fills its context to the last token: its
+        # scheduler leaves room for a token to write.
+        if text + pictures + _TEMPLATE_TOKENS < limits.context_tokens:
             return True  # by a bound that is never too low
         count = self._model.counter(inquiry)
-        return count is None or await count(prompt) <= limits.context_tokens
+        return count is None or await count(prompt) < limits.context_tokens
 
 
 def _turns(item: Item) -> tuple[Sequence[Utterance], Writes]:

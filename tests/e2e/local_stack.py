@@ -111,6 +111,7 @@ def write_profile(folder: Path, name: str = "starter", *, engine_url: str | None
     content = yaml.safe_load((ROOT / "profiles" / f"{name}.yaml").read_text(encoding="utf-8"))
     if engine_url is not None:
         del content["reranker"], content["engines"]["embedder"], content["spaces"]["lamra"]
+        content["retriever"] = {}  # weights of a space that is not there are refused
         content["tasks"] = {"fragment": content["tasks"]["fragment"] | {"checkpoint": None}}
         content["engines"]["starter"] |= {"url": engine_url, "max_model_len": 4_096}
         content["indexer"]["lease_s"] = _LEASE_S

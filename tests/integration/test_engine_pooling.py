@@ -135,13 +135,16 @@ async def test_a_prompt_that_is_too_long_is_told_from_other_failures(client: Eng
         await client.embed(request(starter.BASE, prompt))
 
 
-async def test_a_prompt_that_fills_the_context_is_embedded(client: EngineClient) -> None:
+async def test_a_prompt_that_fills_the_context_but_a_token_is_embedded(
+    client: EngineClient,
+) -> None:
+    # One more, and vLLM 0.31 never answers: the retriever embeds such a text in parts.
     def asked(words: int) -> GenerationRequest:
         return request(starter.BASE, lamra.render_embedding(["word " * words]))
 
     few, more = await client.count_tokens(asked(100)), await client.count_tokens(asked(200))
-    words = 100 + int((4_096 - few) / ((more - few) / 100))
-    while await client.count_tokens(asked(words)) > 4_096:
+    words = 100 + int((4_095 - few) / ((more - few) / 100))
+    while await client.count_tokens(asked(words)) > 4_095:
         words -= 1
     assert (await client.embed(asked(words))).prompt_tokens > 4_080
     with pytest.raises(PromptTooLong):

@@ -35,10 +35,10 @@ FAMILY: lamra.Family = "qwen2-vl"
 RANK = starter.folder_of("rank")
 QUERIES, FRAGMENTS = 6, 10
 CLOSE = {"bfloat16": 0.01, "float32": 0.0001}
-# Two steps of a bfloat16 logit between 8 and 16, for `Yes` and for `No`, as the states below are
+# Five steps of a bfloat16 logit between 8 and 16, for `Yes` and for `No`, as the states below are
 # rounded, too: where both are about as probable, sums in another order move P(Yes) by a quarter of
 # it. The mean over all prompts is held to `CLOSE`; in float32 every single one is.
-STEPS = {"bfloat16": 2 * 2 * 0.0625, "float32": 0.0}
+STEPS = {"bfloat16": 2 * 5 * 0.0625, "float32": 0.0}
 
 
 @dataclass(frozen=True)
