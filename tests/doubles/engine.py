@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from colloquy.servicekit.testing import serve_in_thread
 from tests.doubles.engine_parts import (
+    BASE,
     Body,
     add_model_routes,
     error,
@@ -23,6 +24,7 @@ class EngineDouble:
     """State and behaviour of a double.
 
     Attributes:
+        base: the name of the model.
         adapters: folders of loaded adapters, by name.
         answers: the answer to a chat request.
         weights: for a chat request that asks for probabilities of tokens, their weights by id;
@@ -36,6 +38,7 @@ class EngineDouble:
     """
 
     def __init__(self) -> None:
+        self.base = BASE
         self.adapters: dict[str, str] = {}
         self.answers: Callable[[Body], str] = lambda _: ""
         self.weights: Callable[[Body], dict[int, float]] = lambda _: {}

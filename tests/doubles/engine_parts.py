@@ -11,20 +11,22 @@ BASE = "base@1"
 Body = dict[str, Any]
 
 
-class HoldsAdapters(Protocol):
+class HoldsModels(Protocol):
+    base: str
     adapters: dict[str, str]
 
 
-def add_model_routes(app: FastAPI, double: HoldsAdapters, max_model_len: int) -> None:
+def add_model_routes(app: FastAPI, double: HoldsModels, max_model_len: int) -> None:
     """The base and its adapters: listed, and loaded."""
 
     @app.get("/v1/models")
     async def models() -> Body:
-        base = {"id": BASE, "root": "/models/base", "parent": None, "max_model_len": max_model_len}
+        base = double.base
         loaded = [
-            {"id": name, "root": folder, "parent": BASE} for name, folder in double.adapters.items()
+            {"id": name, "root": folder, "parent": base} for name, folder in double.adapters.items()
         ]
-        return {"data": [base, *loaded]}
+        itself = {"id": base, "root": "/models/base", "parent": None}
+        return {"data": [itself | {"max_model_len": max_model_len}, *loaded]}
 
     @app.post("/v1/load_lora_adapter")
     async def load(request: Request) -> Response:
@@ -33,9 +35,9 @@ def add_model_routes(app: FastAPI, double: HoldsAdapters, max_model_len: int) ->
         return PlainTextResponse("Success")
 
 
-def lacks_model(body: Body, double: HoldsAdapters) -> Response | None:
+def lacks_model(body: Body, double: HoldsModels) -> Response | None:
     """The refusal, where the request's model is neither the base nor loaded."""
-    if body["model"] == BASE or body["model"] in double.adapters:
+    if body["model"] == double.base or body["model"] in double.adapters:
         return None
     return error(404, f"The model `{body['model']}` does not exist.")
 

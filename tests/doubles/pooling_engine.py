@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from colloquy.servicekit.testing import serve_in_thread
 from tests.doubles.engine_parts import (
+    BASE,
     Body,
     add_model_routes,
     error,
@@ -35,6 +36,7 @@ class PoolingEngineDouble:
     """State and behaviour of a double.
 
     Attributes:
+        base: the name of the model.
         adapters: folders of loaded adapters, by name.
         vector: of a user turn's text, pictures shown as `<image>`.
         asked: every request for an embedding that was not a probe.
@@ -45,6 +47,7 @@ class PoolingEngineDouble:
     """
 
     def __init__(self) -> None:
+        self.base = BASE
         self.adapters: dict[str, str] = {}
         self.vector: Callable[[str], list[float]] = hashed
         self.asked: list[Body] = []

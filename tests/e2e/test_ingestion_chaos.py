@@ -33,9 +33,10 @@ def own_stack(
 ) -> Iterator[LocalStack]:
     """Another than the session's: it is killed as a whole, and its files are read."""
     folder = tmp_path_factory.mktemp("ingestion")
-    with serve_engine() as (engine_url, _):
+    with serve_engine() as (engine_url, double):
         whole = pytestconfig.getoption("--whole")
         stack = LocalStack(write_profile(folder, engine_url=None if whole else engine_url))
+        double.base = stack.profile.engines["starter"].model  # what the stack asks for
         try:
             up = stack.run("up")
             assert up.returncode == 0, up.stdout + up.stderr
