@@ -34,7 +34,7 @@ class VllmEngine(Section):
     """A vLLM server: started by the supervisor, or somebody else's when `url` is given."""
 
     runtime: Literal["vllm"]
-    model: str = Field(description="A folder, a checkpoint `base@1`, or a hub name.")
+    model: str = Field(description="A folder, a checkpoint `base@2`, or a hub name.")
     revision: str | None = Field(default=None, description="Of a hub model; pin it.")
     url: Url | None = Field(default=None, description="Of an engine that is not ours to start.")
     runner: Literal["generate", "pooling"] = Field(
@@ -100,7 +100,7 @@ class Task(Section):
     checkpoint: str | None = Field(
         default=None,
         pattern=r"^[a-z][a-z0-9_-]{0,31}(@[A-Za-z0-9][A-Za-z0-9._-]{0,63})?$",
-        description="An adapter `fragment@1`, or `fragment` for the promoted version; "
+        description="An adapter `fragment@2`, or `fragment` for the promoted version; "
         "null asks the engine's own model, zero-shot or fine-tuned.",
     )
     protocol: Literal["f2rvlm", "lamra"]
@@ -149,7 +149,7 @@ class ClipSpace(Section):
 
     kind: Literal["open_clip"]
     model: str = Field(
-        description="A checkpoint `clip@1`, a folder, or `ViT-L-14/openai` as open_clip names it."
+        description="A checkpoint `clip@2`, a folder, or `ViT-L-14/openai` as open_clip names it."
     )
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -29,15 +29,12 @@ from training.data.world.corpus import CorpusSplit
 from training.data.world.dialogues import WorldDialogue
 from training.ending import Refused
 from training.evaluate import retrieval_offline as retrieval
+from training.kept import BASE_FILES, PUBLISHED
 from training.recipe import RUNS, VERSION, file_hash
 
-BASE_FILES = (
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-    "chat_template.jinja", "processor_config.json",
-)  # fmt: skip
 DIALOGUE = ("fragment", "split")
 RETRIEVAL = ("clip", "embed", "rank")
-EVERY = ("base", *DIALOGUE, *RETRIEVAL)
+EVERY = PUBLISHED
 RECIPES = Path("training/recipes")
 MAX_FILE_BYTES = 16_000_000
 ALONE = 120  # prompts that the base is asked without an adapter: it knows none of their forms

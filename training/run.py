@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from training import kept, recipe_files
 from training import recipe as recipes
-from training import recipe_files
 from training.ending import NOTHING_NEW, Refused, Stopped
 from training.recipe import RUNS, TokenizerRecipe, VisionRecipe
 
@@ -30,6 +30,8 @@ def run(path: Path) -> Path:
         Stopped: a signal ended the run.
     """
     recipe = recipe_files.load(path)
+    for name in kept.take_earlier(recipe):
+        print(f"{name}: taken from {kept.KEPT / name}", file=sys.stderr, flush=True)
     recipe_files.require_earlier(recipe, path)
     with _alone(RUNS / recipe.name):
         return _trained(recipe)

@@ -11,28 +11,35 @@ python -m training.starter --keep base     # puts what a stage has left into tra
 import argparse
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
-from training import recipe_files, run, whole
+from training import run
 from training.checkpoint import CHECKPOINT
 from training.curves import CURVES
 from training.ending import Refused
-from training.export import BASE_FILES, EVERY, RETRIEVAL, Plan, export, export_retrieval
+from training.export import RETRIEVAL, Plan, export, export_retrieval
+from training.kept import (
+    DONE,
+    KEPT,
+    MADE_BY,
+    MODEL,
+    PUBLISHED,
+    WEIGHTS,
+    earlier,
+    read,
+    recipes_before,
+    recipes_in,
+    take,
+)
 from training.recipe import RUNS, VERSION, file_hash
 from training.recipe_files import RECIPES
 
-STAGES = ("tokenizer", "vision", "reading", "matching", *EVERY)
-DONE = "done.json"
-KEPT = Path("training/stages")
 STARTER = Path("starter")
-MADE_BY = "recipes.json"
-MODEL = "model.json"
-WEIGHTS = "model.safetensors"
 
 
 def train_all(
@@ -48,7 +55,7 @@ def train_all(
         Refused: a kept stage names a published model that is not there as it was.
     """
     there = recipes_in(recipes)
-    needed = {name for path in there.values() for name in _earlier(path)}
+    needed = {name for path in there.values() for name in earlier(path)}
     seen: set[str] = set()
 
     def ensure(name: str) -> None:
@@ -56,37 +63,21 @@ def train_all(
             return
         seen.add(name)
         mark, made_by = RUNS / name / DONE, recipes_before(there, name)
-        if _read(mark) == made_by:
+        if read(mark) == made_by:
             print(f"{name}: finished before")
             return
         mark.unlink(missing_ok=True)
-        if kept and _read(kept / name / MADE_BY) == made_by:
-            _take(kept / name, RUNS / name)
+        if kept and take(there, name, kept):
             print(f"{name}: taken from {kept / name}", flush=True)
-        else:
-            for before in _earlier(there[name]):
-                ensure(before)
-            print(f"{name}: {run_stage(there[name])}", flush=True)
+            return
+        for before in earlier(there[name]):
+            ensure(before)
+        print(f"{name}: {run_stage(there[name])}", flush=True)
         mark.write_text(json.dumps(made_by))
 
     for name, path in there.items():
-        if path.stem in EVERY or name not in needed:
+        if path.stem in PUBLISHED or name not in needed:
             ensure(name)
-
-
-def recipes_in(folder: Path) -> dict[str, Path]:
-    """The recipes of the chain by the names of their runs, in order."""
-    paths = [folder / f"{stage}.yaml" for stage in STAGES]
-    return {recipe_files.load(path).name: path for path in paths if path.exists()}
-
-
-def recipes_before(there: Mapping[str, Path], name: str) -> dict[str, str]:
-    """The hashes of a run's recipe and of those that lead to it, by the runs' names."""
-    found = {name: file_hash(there[name])}
-    for earlier in _earlier(there[name]):
-        if earlier in there:
-            found |= recipes_before(there, earlier)
-    return found
 
 
 def keep(stage: str, published: Path | None = None) -> Path:
@@ -103,7 +94,7 @@ def keep(stage: str, published: Path | None = None) -> Path:
     if stage not in there:
         raise Refused(f"{stage}: is no stage; {', '.join(there)} are")
     made_by = recipes_before(there, stage)
-    if (done := _read(source / DONE)) != made_by:
+    if (done := read(source / DONE)) != made_by:
         why = "has not finished" if done is None else "finished with other recipes"
         raise Refused(f"{stage}: {why} in {source}")
     shutil.rmtree(into, ignore_errors=True)
@@ -121,46 +112,12 @@ def keep(stage: str, published: Path | None = None) -> Path:
     return into
 
 
-def _take(kept: Path, into: Path) -> None:
-    """Puts a kept stage where its run would have left it, its model last.
-
-    Raises:
-        Refused: the published model that it names is missing or another; nothing is changed.
-    """
-    source, names = kept / "model", None
-    if named := _read(kept / MODEL):
-        source, names = Path(named["folder"]), (*BASE_FILES, WEIGHTS)
-        again = "bring it back, or run `python -m training.starter --anew`"
-        if not (source / WEIGHTS).exists():
-            raise Refused(f"{kept / MODEL}: folder: there is no {source / WEIGHTS}; {again}")
-        if file_hash(source / WEIGHTS) != named["sha256"]:
-            raise Refused(f"{kept / MODEL}: sha256: {source / WEIGHTS} has another; {again}")
-    shutil.copytree(kept, into, ignore=shutil.ignore_patterns("model"), dirs_exist_ok=True)
-
-    def fill(folder: Path) -> None:
-        for path in sorted(source.iterdir()):
-            if names is None or path.name in names:
-                shutil.copy2(path, folder)
-
-    whole.write_folder(into / "model", fill)
-
-
 def _same_weights(run_model: Path, published: Path) -> bool:
     """Whether what was published, in bf16, is what the run has left."""
     ours, theirs = (load_file(folder / WEIGHTS) for folder in (run_model, published))
     return ours.keys() == theirs.keys() and all(
         torch.equal(tensor.to(torch.bfloat16), theirs[name]) for name, tensor in ours.items()
     )
-
-
-def _earlier(path: Path) -> list[str]:
-    """Names of the runs that a recipe begins with."""
-    recipe = recipe_files.load(path)
-    return [getattr(recipe, field) for field in recipe.EARLIER]
-
-
-def _read(path: Path) -> dict[str, str] | None:
-    return dict(json.loads(path.read_text())) if path.exists() else None
 
 
 def main() -> int:
@@ -182,7 +139,7 @@ def _make(chosen: argparse.Namespace) -> None:
     recipes = RECIPES / "smoke" if chosen.smoke else RECIPES
     train_all(recipes, None if chosen.smoke or chosen.anew else KEPT)
     out = chosen.out or (RUNS / "smoke-starter" if chosen.smoke else STARTER)
-    runs = {task: f"{prefix}{task}" for task in EVERY}
+    runs = {task: f"{prefix}{task}" for task in PUBLISHED}
     plan = Plan(chosen.version, out, runs, 4 if chosen.smoke else 1080)
     if chosen.smoke:
         plan = replace(plan, with_samples=False, split="validation")

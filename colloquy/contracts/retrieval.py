@@ -53,7 +53,7 @@ class SpaceState(Contract):
     """A space of a collection: vectors of two revisions are never compared.
 
     Attributes:
-        revision: of the model, `clip@1`.
+        revision: of the model, `clip@2`.
         current: false when the profile now has another model; `colloquy reindex` renews it.
     """
 
@@ -204,7 +204,7 @@ class EmbedItem(Contract):
 
 class Embed(Contract):
     tenant: Tenant
-    space: str = Field(description="A space, or its revision `clip@1`.")
+    space: str = Field(description="A space, or its revision `clip@2`.")
     items: list[EmbedItem] = Field(min_length=1, max_length=512)
 
 

@@ -31,7 +31,7 @@ class ClipModel:
     """One open_clip model. Every method blocks; any thread may call.
 
     Attributes:
-        revision: `clip@1` of a checkpoint, else the space's name and a hash of the weights.
+        revision: `clip@2` of a checkpoint, else the space's name and a hash of the weights.
         dimensions: of its vectors.
         context_tokens: the longest text, marks included.
         shortens: a batch of texts costs its longest one, not the whole context.

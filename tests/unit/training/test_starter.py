@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from training import recipe_files, starter
+from training import kept, recipe_files, starter
 from training.ending import Refused
 from training.recipe import file_hash
 
@@ -25,25 +25,25 @@ def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def kept(folder: Path, hashes: dict[str, str]) -> Path:
+def kept_in(folder: Path, hashes: dict[str, str]) -> Path:
     (folder / "tokenizer" / "model").mkdir(parents=True)
     (folder / "tokenizer" / "model" / "tokenizer.json").write_text("kept")
-    (folder / "tokenizer" / starter.MADE_BY).write_text(json.dumps(hashes))
+    (folder / "tokenizer" / kept.MADE_BY).write_text(json.dumps(hashes))
     return folder
 
 
 def test_a_stage_depends_on_every_recipe_before_it() -> None:
-    found = starter.recipes_before(starter.recipes_in(starter.RECIPES), "fragment")
+    found = kept.recipes_before(kept.recipes_in(recipe_files.RECIPES), "fragment")
     assert set(found) == {"fragment", "base", "matching", "reading", "vision", "tokenizer"}
-    assert found["base"] == file_hash(starter.RECIPES / "base.yaml")
+    assert found["base"] == file_hash(recipe_files.RECIPES / "base.yaml")
 
 
 def test_what_was_kept_of_the_same_recipe_is_taken(recipes: Path, tmp_path: Path) -> None:
     hashes = {"tokenizer": file_hash(recipes / "tokenizer.yaml")}
-    starter.train_all(recipes, kept(tmp_path / "kept", hashes))
+    starter.train_all(recipes, kept_in(tmp_path / "kept", hashes))
     taken = Path("training/runs/tokenizer")
     assert (taken / "model" / "tokenizer.json").read_text() == "kept"
-    assert json.loads((taken / starter.DONE).read_text()) == hashes
+    assert json.loads((taken / kept.DONE).read_text()) == hashes
 
 
 def test_what_was_kept_of_another_recipe_is_not(recipes: Path, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_what_was_kept_of_another_recipe_is_not(recipes: Path, tmp_path: Path) -
         (Path("training/runs/tokenizer")).mkdir(parents=True)
         return path
 
-    starter.train_all(recipes, kept(tmp_path / "kept", {"tokenizer": "of another"}), run)
+    starter.train_all(recipes, kept_in(tmp_path / "kept", {"tokenizer": "of another"}), run)
     assert ran == [recipes / "tokenizer.yaml"]
 
 
@@ -72,16 +72,16 @@ def kept_vision(recipes: Path, tmp_path: Path) -> Path:
     shutil.copy(recipe_files.RECIPES / "vision.yaml", recipes)
     folder = tmp_path / "kept" / "vision"
     folder.mkdir(parents=True)
-    hashes = starter.recipes_before(starter.recipes_in(recipes), "vision")
+    hashes = kept.recipes_before(kept.recipes_in(recipes), "vision")
     assert set(hashes) == {"vision", "tokenizer"}
-    (folder / starter.MADE_BY).write_text(json.dumps(hashes))
+    (folder / kept.MADE_BY).write_text(json.dumps(hashes))
     (folder / "heads.pt").write_text("kept heads")
     published = tmp_path / "starter" / "vision" / "2"
     published.mkdir(parents=True)
-    for name in (*starter.BASE_FILES, starter.WEIGHTS):
+    for name in (*kept.BASE_FILES, kept.WEIGHTS):
         (published / name).write_text(f"published {name}")
-    named = {"folder": str(published), "sha256": file_hash(published / starter.WEIGHTS)}
-    (folder / starter.MODEL).write_text(json.dumps(named))
+    named = {"folder": str(published), "sha256": file_hash(published / kept.WEIGHTS)}
+    (folder / kept.MODEL).write_text(json.dumps(named))
     return published
 
 
@@ -92,8 +92,33 @@ def test_what_only_a_kept_stage_begins_with_is_not_run(
     starter.train_all(recipes, tmp_path / "kept", lambda path: pytest.fail(f"ran {path}"))
     taken = Path("training/runs/vision")
     assert (taken / "heads.pt").read_text() == "kept heads"
-    assert (taken / "model" / starter.WEIGHTS).read_text() == f"published {starter.WEIGHTS}"
+    assert (taken / "model" / kept.WEIGHTS).read_text() == f"published {kept.WEIGHTS}"
     assert not Path("training/runs/tokenizer").exists()
+
+
+def test_a_recipe_by_itself_takes_the_kept_stages_that_it_begins_with(
+    monkeypatch: pytest.MonkeyPatch, recipes: Path, tmp_path: Path, kept_vision: Path
+) -> None:
+    monkeypatch.setattr(kept, "RECIPES", recipes)
+    monkeypatch.setattr(kept, "KEPT", tmp_path / "kept")
+    mine = recipe_files.load(recipe_files.RECIPES / "reading.yaml")
+    assert kept.take_earlier(mine) == ["vision"]  # of the tokenizer nothing was kept
+    assert Path("training/runs/vision/model", kept.WEIGHTS).exists()
+    (kept_vision / kept.WEIGHTS).write_text("another")
+    assert kept.take_earlier(mine) == [], "what is there stays"
+
+
+def test_of_a_changed_recipe_nothing_is_taken(
+    monkeypatch: pytest.MonkeyPatch, recipes: Path, tmp_path: Path, kept_vision: Path
+) -> None:
+    assert kept_vision.exists()
+    monkeypatch.setattr(kept, "RECIPES", recipes)
+    monkeypatch.setattr(kept, "KEPT", tmp_path / "kept")
+    with (recipes / "vision.yaml").open("a") as file:
+        file.write("# changed\n")
+    mine = recipe_files.load(recipe_files.RECIPES / "reading.yaml")
+    assert kept.take_earlier(mine) == []
+    assert not Path("training/runs/vision").exists()
 
 
 def test_without_kept_stages_each_runs_after_those_it_begins_with(
@@ -114,7 +139,7 @@ def test_without_kept_stages_each_runs_after_those_it_begins_with(
 def test_a_published_model_that_was_changed_is_refused(
     recipes: Path, tmp_path: Path, kept_vision: Path
 ) -> None:
-    (kept_vision / starter.WEIGHTS).write_text("another")
+    (kept_vision / kept.WEIGHTS).write_text("another")
     with pytest.raises(Refused, match=r"model.json: sha256: .*model.safetensors has another"):
         starter.train_all(recipes, tmp_path / "kept")
     assert not Path("training/runs/vision").exists()
@@ -127,24 +152,24 @@ def test_a_model_that_is_published_is_kept_by_its_name(
     model, published = Path("training/runs/base/model"), Path("starter/base/2")
     for folder, dtype in ((model, torch.float32), (published, torch.bfloat16)):
         folder.mkdir(parents=True)
-        save_file({"one": torch.linspace(0, 1, 7).to(dtype)}, folder / starter.WEIGHTS)
-    hashes = starter.recipes_before(starter.recipes_in(recipe_files.RECIPES), "base")
-    (model.parent / starter.DONE).write_text(json.dumps(hashes))
+        save_file({"one": torch.linspace(0, 1, 7).to(dtype)}, folder / kept.WEIGHTS)
+    hashes = kept.recipes_before(kept.recipes_in(recipe_files.RECIPES), "base")
+    (model.parent / kept.DONE).write_text(json.dumps(hashes))
     kept_there = starter.keep("base", published)
-    named = json.loads((kept_there / starter.MODEL).read_text())
-    weights = published / starter.WEIGHTS
+    named = json.loads((kept_there / kept.MODEL).read_text())
+    weights = published / kept.WEIGHTS
     assert named == {"folder": "starter/base/2", "sha256": file_hash(weights)}
     assert not (kept_there / "model").exists()
     save_file({"one": torch.zeros(7, dtype=torch.bfloat16)}, weights)
-    assert (starter.keep("base", published) / "model" / starter.WEIGHTS).exists()
+    assert (starter.keep("base", published) / "model" / kept.WEIGHTS).exists()
 
 
 def test_a_stage_that_finished_with_another_recipe_is_not_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    hashes = starter.recipes_before(starter.recipes_in(recipe_files.RECIPES), "base")
-    mark = Path("training/runs/base", starter.DONE)
+    hashes = kept.recipes_before(kept.recipes_in(recipe_files.RECIPES), "base")
+    mark = Path("training/runs/base", kept.DONE)
     mark.parent.mkdir(parents=True)
     mark.write_text(json.dumps(hashes | {"matching": "of another"}))
     kept_before = Path("training/stages/base")

@@ -1,0 +1,105 @@
+"""What a finished stage of the starter has left, in `training/stages`, and when it is taken.
+
+A stage that was kept is taken instead of run while its recipe and those before it are the same.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from training import recipe_files, whole
+from training.ending import Refused
+from training.recipe import RUNS, AnyRecipe, file_hash
+from training.recipe_files import RECIPES
+
+PUBLISHED = ("base", "fragment", "split", "clip", "embed", "rank")
+STAGES = ("tokenizer", "vision", "reading", "matching", *PUBLISHED)
+BASE_FILES = (
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+    "chat_template.jinja", "processor_config.json",
+)  # fmt: skip
+DONE = "done.json"
+KEPT = Path("training/stages")
+MADE_BY = "recipes.json"
+MODEL = "model.json"
+WEIGHTS = "model.safetensors"
+
+
+def recipes_in(folder: Path) -> dict[str, Path]:
+    """The recipes of the chain by the names of their runs, in order."""
+    paths = [folder / f"{stage}.yaml" for stage in STAGES]
+    return {recipe_files.load(path).name: path for path in paths if path.exists()}
+
+
+def recipes_before(there: Mapping[str, Path], name: str) -> dict[str, str]:
+    """The hashes of a run's recipe and of those that lead to it, by the runs' names."""
+    found = {name: file_hash(there[name])}
+    for before in earlier(there[name]):
+        if before in there:
+            found |= recipes_before(there, before)
+    return found
+
+
+def earlier(path: Path) -> list[str]:
+    """Names of the runs that a recipe begins with."""
+    recipe = recipe_files.load(path)
+    return [getattr(recipe, field) for field in recipe.EARLIER]
+
+
+def read(path: Path) -> dict[str, str] | None:
+    """The hashes that a file of this module holds; None without the file."""
+    return dict(json.loads(path.read_text())) if path.exists() else None
+
+
+def take_earlier(recipe: AnyRecipe) -> list[str]:
+    """Takes the stages that a recipe begins with, where they have not run here and were kept.
+
+    Returns:
+        The names of those that were taken.
+
+    Raises:
+        Refused: a kept stage names a published model that is not there as it was.
+    """
+    missing = [
+        folder.parent.name for folder in recipe.earlier().values() if not folder.parent.is_dir()
+    ]
+    there = recipes_in(RECIPES) if missing else {}
+    return [name for name in missing if name in there and take(there, name, KEPT)]
+
+
+def take(there: Mapping[str, Path], name: str, kept: Path) -> bool:
+    """Puts a kept stage where its run would have left it; False where it is of other recipes.
+
+    Args:
+        there: the recipes of the chain.
+
+    Raises:
+        Refused: it names a published model that is missing or another; nothing is changed.
+    """
+    made_by = recipes_before(there, name)
+    if read(kept / name / MADE_BY) != made_by:
+        return False
+    _copy(kept / name, RUNS / name)
+    (RUNS / name / DONE).write_text(json.dumps(made_by))
+    return True
+
+
+def _copy(kept: Path, into: Path) -> None:
+    """Its model last."""
+    source, names = kept / "model", None
+    if named := read(kept / MODEL):
+        source, names = Path(named["folder"]), (*BASE_FILES, WEIGHTS)
+        again = "bring it back, or run `python -m training.starter --anew`"
+        if not (source / WEIGHTS).exists():
+            raise Refused(f"{kept / MODEL}: folder: there is no {source / WEIGHTS}; {again}")
+        if file_hash(source / WEIGHTS) != named["sha256"]:
+            raise Refused(f"{kept / MODEL}: sha256: {source / WEIGHTS} has another; {again}")
+    shutil.copytree(kept, into, ignore=shutil.ignore_patterns("model"), dirs_exist_ok=True)
+
+    def fill(folder: Path) -> None:
+        for path in sorted(source.iterdir()):
+            if names is None or path.name in names:
+                shutil.copy2(path, folder)
+
+    whole.write_folder(into / "model", fill)
