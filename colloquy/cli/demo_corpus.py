@@ -16,7 +16,7 @@ from colloquy.cli.ingestion import ensure_collection
 from colloquy.cli.show import show_numbered
 
 COLLECTION = "samples"
-_DIALOGUES, _QUERIES = "dialogues.ndjson", "queries.jsonl"
+DIALOGUES, QUERIES = "dialogues.ndjson", "queries.jsonl"
 _ASKED = 3
 _SHOWN = 1
 _SAME = 0.5
@@ -30,11 +30,11 @@ def index_and_search(console: Console, gateway: Gateway, folder: Path) -> list[s
     Raises:
         CommandFailed: a file cannot be read, or the gateway refuses.
     """
-    queries = read_queries(folder / _QUERIES)
+    queries = read_queries(folder / QUERIES)
     console.print(Rule(style="dim"))
     ensure_collection(gateway, COLLECTION)
     with console.status("indexing the sample corpus …"):
-        outcome = index.run(gateway, COLLECTION, index.sources([folder / _DIALOGUES]))
+        outcome = index.run(gateway, COLLECTION, index.sources([folder / DIALOGUES]))
     found = gateway.get(f"/v1/collections/{COLLECTION}")
     console.print(
         f"[bold]{outcome.indexed}[/] dialogues are searchable in the collection "
