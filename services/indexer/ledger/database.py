@@ -27,6 +27,7 @@ from services.indexer.ledger.upgrades import upgrade
 
 Result = TypeVar("Result")
 _BUSY_S = 30
+_BUSY_AGAIN_S = 0.02
 _THREADS = 4
 _WRITE = "colloquy_write"
 # PostgreSQL ends one of two transactions that wait for each other; it is then done again.
@@ -186,8 +187,8 @@ def _sqlite(url: URL) -> Engine:
     def prepare(connection: sqlite3.Connection, _: Any) -> None:
         # Transactions are begun by hand below; the driver would begin them too late.
         connection.isolation_level = None
+        _turn_to_wal(connection)
         for pragma in (
-            "journal_mode = WAL",
             "synchronous = FULL",  # acknowledged means on disk, even when the power fails
             "secure_delete = ON",  # what is deleted is overwritten
         ):
@@ -200,6 +201,21 @@ def _sqlite(url: URL) -> Engine:
         db.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _turn_to_wal(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait here as long as elsewhere: of two that turn a new file at once, each of
+    which reads it, one is refused without a wait."""
+    until = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > until:
+                raise
+            time.sleep(_BUSY_AGAIN_S)
 
 
 def _postgres(url: URL) -> Engine:
