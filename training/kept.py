@@ -10,7 +10,7 @@ from pathlib import Path
 
 from training import recipe_files, whole
 from training.ending import Refused
-from training.recipe import RUNS, AnyRecipe, file_hash
+from training.recipe import LOCK, RUNS, AnyRecipe, file_hash
 from training.recipe_files import RECIPES
 
 PUBLISHED = ("base", "fragment", "split", "clip", "embed", "rank")
@@ -53,7 +53,7 @@ def read(path: Path) -> dict[str, str] | None:
 
 
 def take_earlier(recipe: AnyRecipe) -> list[str]:
-    """Takes the stages that a recipe begins with, where they have not run here and were kept.
+    """Takes the stages that a recipe begins with, where none has begun here and they were kept.
 
     Returns:
         The names of those that were taken.
@@ -62,7 +62,9 @@ def take_earlier(recipe: AnyRecipe) -> list[str]:
         Refused: a kept stage names a published model that is not there as it was.
     """
     missing = [
-        folder.parent.name for folder in recipe.earlier().values() if not folder.parent.is_dir()
+        model.parent.name
+        for model in recipe.earlier().values()
+        if not model.is_dir() and not (model.parent / LOCK).exists()
     ]
     there = recipes_in(RECIPES) if missing else {}
     return [name for name in missing if name in there and take(there, name, KEPT)]

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 RUNS = Path("training/runs")
+LOCK = ".lock"  # in the folder of a run that has begun here
 VERSION = "2"  # of the starter that is trained now; 1 learnt the world before this one
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Count = Annotated[int, Field(gt=0)]

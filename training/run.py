@@ -16,7 +16,7 @@ from types import FrameType
 from training import kept, recipe_files
 from training import recipe as recipes
 from training.ending import NOTHING_NEW, Refused, Stopped
-from training.recipe import RUNS, TokenizerRecipe, VisionRecipe
+from training.recipe import LOCK, RUNS, TokenizerRecipe, VisionRecipe
 
 FAILED = 1
 WRONG_CALL = 2
@@ -41,7 +41,7 @@ def run(path: Path) -> Path:
 def _alone(folder: Path) -> Iterator[None]:
     """Keeps a second run out of the folder; whatever ends this process ends that too."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (folder / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from training import kept, recipe_files, starter
 from training.ending import Refused
-from training.recipe import file_hash
+from training.recipe import LOCK, file_hash
 
 
 @pytest.fixture
@@ -104,8 +104,20 @@ def test_a_recipe_by_itself_takes_the_kept_stages_that_it_begins_with(
     mine = recipe_files.load(recipe_files.RECIPES / "reading.yaml")
     assert kept.take_earlier(mine) == ["vision"]  # of the tokenizer nothing was kept
     assert Path("training/runs/vision/model", kept.WEIGHTS).exists()
-    (kept_vision / kept.WEIGHTS).write_text("another")
     assert kept.take_earlier(mine) == [], "what is there stays"
+    shutil.rmtree("training/runs/vision/model")  # as if the copy had been cut
+    assert kept.take_earlier(mine) == ["vision"]
+
+
+def test_a_run_that_has_begun_here_is_not_replaced_by_a_kept_one(
+    monkeypatch: pytest.MonkeyPatch, recipes: Path, tmp_path: Path, kept_vision: Path
+) -> None:
+    assert kept_vision.exists()
+    monkeypatch.setattr(kept, "RECIPES", recipes)
+    monkeypatch.setattr(kept, "KEPT", tmp_path / "kept")
+    Path("training/runs/vision").mkdir(parents=True)
+    Path("training/runs/vision", LOCK).touch()
+    assert kept.take_earlier(recipe_files.load(recipe_files.RECIPES / "reading.yaml")) == []
 
 
 def test_of_a_changed_recipe_nothing_is_taken(
