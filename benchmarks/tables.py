@@ -212,6 +212,7 @@ _SECTIONS: Mapping[str, Callable[[Record], str]] = {
 WRITERS: Mapping[str, Callable[[Record], str]] = {
     "latest": speed,
     "fragment": lambda found: _accuracy(found, accuracy_tables.fragment(found)),
+    "shifted": lambda found: _accuracy(found, accuracy_tables.fragment(found)),
     "split": lambda found: _accuracy(found, accuracy_tables.split(found)),
     "retrieval": lambda found: _accuracy(found, corpus_tables.retrieval(found)),
     "corpus": lambda found: _accuracy(found, corpus_tables.corpus(found)),
