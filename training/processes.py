@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.multiprocessing.spawn import ProcessExitedException, start_processes
+from transformers.utils import logging
 
 from training.ending import NOTHING_NEW, Refused, Stopped, StopRequest
 
@@ -131,6 +132,8 @@ def _worker(
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     cores = os.cpu_count() or 1
     torch.set_num_threads(max(1, cores // of))
+    # Each process would draw bars, and `_exit` below leave the lock behind that they share.
+    logging.disable_progress_bar()
     store = f"file://{meeting}/store"
     dist.init_process_group("gloo", init_method=store, rank=number, world_size=of)
     status = 0
