@@ -24,6 +24,9 @@ MAX_PIXELS = 602_112
 MAX_TURNS = 100
 """Longer dialogues are sliced, as upstream."""
 
+SPLIT_TAIL = 3
+"""A splitter that closes its answer at most so many turns before the end has lost count."""
+
 FRAGMENT_SYSTEM = "你是一个多模态信息检索助手。"
 SPLIT_SYSTEM = "你是一个多模态对话分段助手。"
 
@@ -207,13 +210,18 @@ def split_grammar(utterance_ids: Sequence[int]) -> str:
     """EBNF that admits exactly the partitions of the turns into runs of neighbours.
 
     After each id there is one choice: go on, or begin a new fragment. So every utterance is in
-    exactly one fragment by form alone.
+    exactly one fragment by form alone; the last `SPLIT_TAIL` may be left out, see `with_tail`:
+    a model that is kept from closing puts them into a fragment that it does not mean.
     """
     if not utterance_ids:
         raise ValueError("a dialogue without turns cannot be split")
     first, *others = utterance_ids
-    body = " ".join(f'next "{number}"' for number in others)
-    return f'root ::= "[[{first}" {body} "]]"\nnext ::= ", " | "], ["'
+    certain = max(0, len(others) - SPLIT_TAIL)
+    body = " ".join(f'next "{number}"' for number in others[:certain])
+    tail = ""
+    for number in reversed(others[certain:]):
+        tail = f'(next "{number}" {tail})?'
+    return f'root ::= "[[{first}" {body} {tail} "]]"\nnext ::= ", " | "], ["'
 
 
 # --- parse ------------------------------------------------------------------------------------
@@ -262,6 +270,20 @@ def parse_split(text: str) -> list[list[int]]:
     ):
         raise Malformed("the split is not a list of lists of utterance ids")
     return value
+
+
+def with_tail(fragments: Sequence[Sequence[int]], utterance_ids: Sequence[int]) -> list[list[int]]:
+    """The fragments; the last turns join the one before them if at most `SPLIT_TAIL` are missing.
+
+    What else is missing stays so.
+    """
+    groups = [list(fragment) for fragment in fragments]
+    told = {number for group in groups for number in group}
+    kept = [number for number in utterance_ids if number in told]
+    left = list(utterance_ids[len(kept) :])
+    if kept == list(utterance_ids[: len(kept)]) and kept and len(left) <= SPLIT_TAIL:
+        next(group for group in groups if kept[-1] in group).extend(left)
+    return groups
 
 
 def is_partition(fragments: Sequence[Sequence[int]], utterance_ids: Sequence[int]) -> bool:

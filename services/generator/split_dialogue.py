@@ -96,9 +96,11 @@ class SplitDialogue:
             raise UpstreamMalformed("the model's answer is not a split") from error
         known = set(part.utterance_ids)
         groups = [[i for i in group if i in known] for group in told]
+        dropped = groups != told
+        groups = f2rvlm.with_tail(groups, part.utterance_ids)
         if not f2rvlm.is_partition(groups, part.utterance_ids):
             raise UpstreamMalformed("the model's split does not hold every utterance once")
-        return [sorted(group) for group in groups if group], groups != told
+        return [sorted(group) for group in groups if group], dropped
 
 
 class Join:

@@ -176,7 +176,16 @@ def test_a_foreign_models_split_is_found_in_its_prose(foreign: Settings, engine:
         assert split(client, 4).json()["fragments"] == [[0, 1], [2, 3]]
 
 
-@pytest.mark.parametrize("text", ["[[0, 1]]", "[[0, 1], [1, 2, 3]]", "no idea", "", "[[0,1,2,3"])
+def test_the_last_turns_that_a_split_leaves_out_belong_to_its_last_topic(
+    foreign: Settings, engine: Engine
+) -> None:
+    engine[1].answers = lambda _: "[[0, 1], [2, 3]]"
+    with serving(foreign) as client:
+        assert split(client, 6).json()["fragments"] == [[0, 1], [2, 3, 4, 5]]
+        assert split(client, 8).status_code == 502
+
+
+@pytest.mark.parametrize("text", ["[[1, 2, 3]]", "[[0, 1], [1, 2, 3]]", "no idea", "", "[[0,1,2,3"])
 def test_a_foreign_models_split_that_is_none_is_a_problem(
     foreign: Settings, engine: Engine, text: str
 ) -> None:

@@ -98,10 +98,39 @@ def test_a_split_may_cut_anywhere_between_neighbours(ids: list[int]) -> None:
 
 @pytest.mark.parametrize(
     "fragments",
-    [[], [[]], [[0, 1]], [[0, 1, 2, 3]], [[0, 2], [1]], [[1], [0, 2]], [[0, 1], [1, 2]], [[0], []]],
+    [[], [[]], [[0, 1]], [[0, 2], [1, 3, 4]], [[1], [0, 2]], [[0, 1], [1, 2]], [[0, 1], [], [2]]],
 )
 def test_a_split_has_every_turn_once_in_order(fragments: list[list[int]]) -> None:
-    assert not _admits(f2rvlm.split_grammar([0, 1, 2]), f2rvlm.format_split(fragments))
+    assert not _admits(f2rvlm.split_grammar(range(6)), f2rvlm.format_split(fragments))
+    assert not _admits(f2rvlm.split_grammar(range(3)), f2rvlm.format_split([[0, 1, 2, 3]]))
+
+
+@pytest.mark.parametrize("turns", range(1, 8))
+def test_the_last_turns_may_be_left_to_the_fragment_before_them(turns: int) -> None:
+    grammar = f2rvlm.split_grammar(range(turns))
+    for told in range(1, turns + 1):
+        fragments = [[number] for number in range(told)]
+        few = turns - told <= f2rvlm.SPLIT_TAIL
+        assert _admits(grammar, f2rvlm.format_split(fragments)) is few
+        whole = f2rvlm.with_tail(fragments, range(turns))
+        assert f2rvlm.is_partition(whole, range(turns)) is few
+        assert whole[:-1] == fragments[:-1]
+
+
+@pytest.mark.parametrize(
+    ("fragments", "whole"),
+    [
+        ([], []),
+        ([[2, 3], [0, 1]], [[2, 3, 4, 5], [0, 1]]),  # the turns before them, wherever that stands
+        ([[0, 1], [3, 4]], [[0, 1], [3, 4]]),  # 2 is missing inside: that is no lost count
+        ([[0, 1, 2, 3, 4, 5], []], [[0, 1, 2, 3, 4, 5], []]),
+        ([[1, 2, 3, 4]], [[1, 2, 3, 4]]),
+    ],
+)
+def test_only_what_is_missing_at_the_end_is_added(
+    fragments: list[list[int]], whole: list[list[int]]
+) -> None:
+    assert f2rvlm.with_tail(fragments, range(6)) == whole
 
 
 def test_a_dialogue_without_turns_has_no_split() -> None:
