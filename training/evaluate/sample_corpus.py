@@ -24,7 +24,7 @@ from training.data.world import corpus
 from training.data.world.corpus import CorpusQuery
 from training.evaluate import command
 from training.evaluate.corpus_set import HeldOut
-from training.evaluate.standing import Standing
+from training.evaluate.standing import PATIENCE_S, Standing
 
 SPLIT: corpus.CorpusSplit = "test"
 NOT_FOUND = 1_000
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(argv)
     try:
         standing = Standing.of(chosen)
-        _make(chosen, Gateway(standing.url, standing.key))
+        _make(chosen, Gateway(standing.url, standing.key, patience_s=PATIENCE_S))
     except (CommandFailed, ProfileError) as failure:
         parser.exit(1, f"{parser.prog}: {failure}\n")
     return 0
