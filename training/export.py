@@ -29,12 +29,11 @@ from training.data.world.corpus import CorpusSplit
 from training.data.world.dialogues import WorldDialogue
 from training.ending import Refused
 from training.evaluate import retrieval_offline as retrieval
-from training.kept import BASE_FILES, PUBLISHED
-from training.recipe import RUNS, VERSION, file_hash
+from training.kept import BASE_FILES
+from training.recipe import PUBLISHED, RUNS, VERSION, file_hash
 
 DIALOGUE = ("fragment", "split")
 RETRIEVAL = ("clip", "embed", "rank")
-EVERY = PUBLISHED
 RECIPES = Path("training/recipes")
 MAX_FILE_BYTES = 16_000_000
 ALONE = 120  # prompts that the base is asked without an adapter: it knows none of their forms
@@ -327,9 +326,9 @@ def main() -> int:
     parser.add_argument("--version", default=VERSION)
     parser.add_argument("--out", type=Path, default=Path("starter"))
     parser.add_argument("--queries", type=int, default=1080)
-    parser.add_argument("--only", nargs="+", choices=EVERY, help="leave the others alone")
+    parser.add_argument("--only", nargs="+", choices=PUBLISHED, help="leave the others alone")
     chosen = parser.parse_args()
-    plan = Plan(chosen.version, chosen.out, {task: task for task in EVERY}, chosen.queries)
+    plan = Plan(chosen.version, chosen.out, {task: task for task in PUBLISHED}, chosen.queries)
     wanted = chosen.only or ("base", *DIALOGUE)
     return run.exit_status_of(lambda: _publish(plan, wanted), "export")
 

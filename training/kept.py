@@ -3,18 +3,18 @@
 A stage that was kept is taken instead of run while its recipe and those before it are the same.
 """
 
+import fcntl
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from training import recipe_files, whole
 from training.ending import Refused
-from training.recipe import LOCK, RUNS, AnyRecipe, file_hash
+from training.recipe import LOCK, RUNS, STAGES, AnyRecipe, file_hash
 from training.recipe_files import RECIPES
 
-PUBLISHED = ("base", "fragment", "split", "clip", "embed", "rank")
-STAGES = ("tokenizer", "vision", "reading", "matching", *PUBLISHED)
 BASE_FILES = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
     "chat_template.jinja", "processor_config.json",
@@ -23,6 +23,7 @@ DONE = "done.json"
 KEPT = Path("training/stages")
 MADE_BY = "recipes.json"
 MODEL = "model.json"
+_TAKING = ".taking"
 WEIGHTS = "model.safetensors"
 
 
@@ -82,9 +83,21 @@ def take(there: Mapping[str, Path], name: str, kept: Path) -> bool:
     made_by = recipes_before(there, name)
     if read(kept / name / MADE_BY) != made_by:
         return False
-    _copy(kept / name, RUNS / name)
-    (RUNS / name / DONE).write_text(json.dumps(made_by))
+    mark = RUNS / name / DONE
+    with _one_taker():
+        if read(mark) != made_by or not (RUNS / name / "model").is_dir():
+            _copy(kept / name, RUNS / name)
+            mark.write_text(json.dumps(made_by))
     return True
+
+
+@contextmanager
+def _one_taker() -> Iterator[None]:
+    """Of two runs that start together and begin with the same stage, one takes it for both."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    with (RUNS / _TAKING).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _copy(kept: Path, into: Path) -> None:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 RUNS = Path("training/runs")
 LOCK = ".lock"  # in the folder of a run that has begun here
 VERSION = "2"  # of the starter that is trained now; 1 learnt the world before this one
+PUBLISHED = ("base", "fragment", "split", "clip", "embed", "rank")
+STAGES = ("tokenizer", "vision", "reading", "matching", *PUBLISHED)
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Count = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]

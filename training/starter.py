@@ -28,7 +28,6 @@ from training.kept import (
     KEPT,
     MADE_BY,
     MODEL,
-    PUBLISHED,
     WEIGHTS,
     earlier,
     read,
@@ -36,7 +35,7 @@ from training.kept import (
     recipes_in,
     take,
 )
-from training.recipe import RUNS, VERSION, file_hash
+from training.recipe import PUBLISHED, RUNS, VERSION, file_hash
 from training.recipe_files import RECIPES
 
 STARTER = Path("starter")

@@ -207,11 +207,11 @@ def _subset_rules(name: str, ids: Sequence[int]) -> list[str]:
 
 
 def split_grammar(utterance_ids: Sequence[int]) -> str:
-    """EBNF that admits exactly the partitions of the turns into runs of neighbours.
+    """EBNF of the partitions of the turns into runs of neighbours.
 
-    After each id there is one choice: go on, or begin a new fragment. So every utterance is in
-    exactly one fragment by form alone; the last `SPLIT_TAIL` may be left out, see `with_tail`:
-    a model that is kept from closing puts them into a fragment that it does not mean.
+    After each id there is one choice: go on, or begin a new fragment. So no utterance is in two
+    fragments, by form alone. Only the last `SPLIT_TAIL` may be in none, until `with_tail` adds
+    them: a model that is kept from closing puts them into a fragment that it does not mean.
     """
     if not utterance_ids:
         raise ValueError("a dialogue without turns cannot be split")

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +13,7 @@ from safetensors.torch import save_file
 
 from training import kept, recipe_files, starter
 from training.ending import Refused
-from training.recipe import LOCK, file_hash
+from training.recipe import LOCK, AnyRecipe, file_hash
 
 
 @pytest.fixture
@@ -96,40 +99,52 @@ def test_what_only_a_kept_stage_begins_with_is_not_run(
     assert not Path("training/runs/tokenizer").exists()
 
 
-def test_a_recipe_by_itself_takes_the_kept_stages_that_it_begins_with(
+@pytest.fixture
+def kept_here(
     monkeypatch: pytest.MonkeyPatch, recipes: Path, tmp_path: Path, kept_vision: Path
-) -> None:
-    monkeypatch.setattr(kept, "RECIPES", recipes)
-    monkeypatch.setattr(kept, "KEPT", tmp_path / "kept")
-    mine = recipe_files.load(recipe_files.RECIPES / "reading.yaml")
-    assert kept.take_earlier(mine) == ["vision"]  # of the tokenizer nothing was kept
-    assert Path("training/runs/vision/model", kept.WEIGHTS).exists()
-    assert kept.take_earlier(mine) == [], "what is there stays"
-    shutil.rmtree("training/runs/vision/model")  # as if the copy had been cut
-    assert kept.take_earlier(mine) == ["vision"]
-
-
-def test_a_run_that_has_begun_here_is_not_replaced_by_a_kept_one(
-    monkeypatch: pytest.MonkeyPatch, recipes: Path, tmp_path: Path, kept_vision: Path
-) -> None:
+) -> AnyRecipe:
+    """The repository has that chain and those results; a recipe that begins with both stages."""
     assert kept_vision.exists()
     monkeypatch.setattr(kept, "RECIPES", recipes)
     monkeypatch.setattr(kept, "KEPT", tmp_path / "kept")
+    return recipe_files.load(recipe_files.RECIPES / "reading.yaml")
+
+
+def test_a_recipe_by_itself_takes_the_kept_stages_that_it_begins_with(kept_here: AnyRecipe) -> None:
+    assert kept.take_earlier(kept_here) == ["vision"]  # of the tokenizer nothing was kept
+    assert Path("training/runs/vision/model", kept.WEIGHTS).exists()
+    assert kept.take_earlier(kept_here) == [], "what is there stays"
+    shutil.rmtree("training/runs/vision/model")  # as if the copy had been cut
+    assert kept.take_earlier(kept_here) == ["vision"]
+
+
+def test_two_recipes_that_start_together_take_a_stage_once(
+    monkeypatch: pytest.MonkeyPatch, kept_here: AnyRecipe
+) -> None:
+    copied, copy = [], shutil.copytree
+
+    def slowly(*arguments: Any, **named: Any) -> None:
+        copied.append(arguments)
+        time.sleep(0.3)
+        copy(*arguments, **named)
+
+    monkeypatch.setattr(shutil, "copytree", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        taken = list(pool.map(kept.take_earlier, [kept_here, kept_here]))
+    assert taken == [["vision"], ["vision"]]
+    assert len(copied) == 1
+
+
+def test_a_run_that_has_begun_here_is_not_replaced_by_a_kept_one(kept_here: AnyRecipe) -> None:
     Path("training/runs/vision").mkdir(parents=True)
     Path("training/runs/vision", LOCK).touch()
-    assert kept.take_earlier(recipe_files.load(recipe_files.RECIPES / "reading.yaml")) == []
+    assert kept.take_earlier(kept_here) == []
 
 
-def test_of_a_changed_recipe_nothing_is_taken(
-    monkeypatch: pytest.MonkeyPatch, recipes: Path, tmp_path: Path, kept_vision: Path
-) -> None:
-    assert kept_vision.exists()
-    monkeypatch.setattr(kept, "RECIPES", recipes)
-    monkeypatch.setattr(kept, "KEPT", tmp_path / "kept")
+def test_of_a_changed_recipe_nothing_is_taken(recipes: Path, kept_here: AnyRecipe) -> None:
     with (recipes / "vision.yaml").open("a") as file:
         file.write("# changed\n")
-    mine = recipe_files.load(recipe_files.RECIPES / "reading.yaml")
-    assert kept.take_earlier(mine) == []
+    assert kept.take_earlier(kept_here) == []
     assert not Path("training/runs/vision").exists()
 
 
