@@ -9,6 +9,7 @@ prompts.
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from peft import get_peft_model
 from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
-from training import loop, processes, reading, whole
+from training import loop, processes, reading, watching, whole
 from training.adapters import lora
 from training.data import pairs, roughened
 from training.data.encode import IGNORED, Encoded, Encoder
@@ -185,7 +186,10 @@ def _train(recipe: EmbedRecipe) -> None:
     rng = random.Random(f"embed/{recipe.seed}/{processes.rank()}")
     texts = min(recipe.text_batches, recipe.bank_batches - 1)
     drawn = _drawn(recipe, rng, texts)
-    bank = [_thin_pairs(below, rows, next(drawn), pad_id, rng) for _ in range(recipe.bank_batches)]
+    batches = (
+        _thin_pairs(below, rows, batch, pad_id, rng) for batch in islice(drawn, recipe.bank_batches)
+    )
+    bank = list(watching.prepared(batches, recipe.bank_batches))
     reader = Reader(get_peft_model(model, lora(recipe.rank, recipe.alpha, UPPER)), processor)
     learner = Summariser(model, below.values)
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
-from training import loop, processes, reading
+from training import loop, processes, reading, watching
 from training.data.rows import NOTHING, Block, Rows, gather
 from training.data.world import splits
 from training.layers import Layers
@@ -292,7 +292,8 @@ def fill(
 ) -> Bank:
     """Reads dialogues and queries, and keeps words that tell something and some that do not."""
     words, tells, ends, asks = [], [], [], []
-    for start in range(0, max(dialogues, queries // 4), at_once):
+    parts = range(0, max(dialogues, queries // 4), at_once)
+    for start in watching.prepared(parts, len(parts)):
         drawn = []
         for _ in range(at_once if start < dialogues else 0):
             sample = splits.sample(split, rng.randrange(splits.DIALOGUES[split]), queries=1)

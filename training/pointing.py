@@ -8,14 +8,14 @@ by, as what is compared there has to be said in these.
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import Qwen2VLForConditionalGeneration
 
-from training import processes
+from training import processes, watching
 from training.data.encode import IGNORED
 from training.data.rows import Row
 from training.layers import Layers, levelled
@@ -140,14 +140,8 @@ class ThinBank:
     ) -> None:
         self._settings = settings
         rng = random.Random(f"thin/{settings.seed}/{processes.rank()}")
-        self._batches: list[Thin] = []
-        while len(self._batches) < settings.bank_batches:
-            pool = min(HELD_IN_POOL, settings.bank_batches - len(self._batches))
-            rows = [draw(rng) for _ in range(pool * settings.batch_rows)]
-            rows.sort(key=lambda row: len(row.encoded.ids))
-            for start in range(0, len(rows), settings.batch_rows):
-                cut = rows[start : start + settings.batch_rows]
-                self._batches.append(thin(reader, cut, pad_id, rng))
+        batches = (thin(reader, rows, pad_id, rng) for rows in _cuts(settings, draw, rng))
+        self._batches = list(watching.prepared(batches, settings.bank_batches))
         self._short = sorted(
             range(len(self._batches)), key=lambda n: self._batches[n].hidden.shape[1]
         )[: max(1, len(self._batches) // 2)]
@@ -162,6 +156,18 @@ class ThinBank:
         mixed = list(order)
         random.Random(f"order/{self._settings.seed}/{turn}").shuffle(mixed)
         return self._batches[mixed[place]]
+
+
+def _cuts(
+    settings: Settings, draw: Callable[[random.Random], Row], rng: random.Random
+) -> Iterator[list[Row]]:
+    """The rows of each batch of a bank, of about the same length."""
+    for start in range(0, settings.bank_batches, HELD_IN_POOL):
+        pool = min(HELD_IN_POOL, settings.bank_batches - start)
+        rows = [draw(rng) for _ in range(pool * settings.batch_rows)]
+        rows.sort(key=lambda row: len(row.encoded.ids))
+        for first in range(0, len(rows), settings.batch_rows):
+            yield rows[first : first + settings.batch_rows]
 
 
 def step(learner: Learner, bank: ThinBank, settings: Settings, number: int) -> StepResult:

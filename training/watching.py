@@ -3,10 +3,13 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TextIO
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, TextIO, TypeVar
+
+from training import processes
 
 _SAY_AGAIN_S = 10.0
+Made = TypeVar("Made")
 
 
 class Watcher(Protocol):
@@ -25,6 +28,35 @@ def watcher(label: str, *, start: int, steps: int) -> Watcher:
     from rich.console import Console
 
     return Bar(label, Console(), start=start, steps=steps)
+
+
+def prepared(
+    parts: Iterable[Made], of: int, *, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Made]:
+    """Passes on what a run makes before its first step, and shows how much of it there is.
+
+    Args:
+        of: how many parts there will be.
+    """
+    if processes.rank() > 0:
+        yield from parts
+    elif not sys.stdout.isatty():
+        yield from _told(parts, of, sys.stdout, clock)
+    else:
+        from rich.progress import track
+
+        yield from track(parts, "before the first step", total=of, transient=True)
+
+
+def _told(
+    parts: Iterable[Made], of: int, out: TextIO, clock: Callable[[], float]
+) -> Iterator[Made]:
+    said_at = clock()
+    for number, part in enumerate(parts, 1):
+        yield part
+        if clock() - said_at > _SAY_AGAIN_S:
+            said_at = clock()
+            print(json.dumps({"prepared": number, "of": of}), file=out, flush=True)
 
 
 class Lines:

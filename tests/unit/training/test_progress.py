@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from training import curves
+from training import curves, processes, watching
 from training.progress import Progress
 from training.watching import Bar, Lines
 
@@ -128,3 +129,22 @@ def test_a_loss_that_is_no_number_is_null_in_the_log(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "progress.jsonl").read_text())
     assert record["loss"] is None
     assert record["right"] is None
+
+
+def test_what_is_made_before_the_first_step_is_passed_on_and_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+
+    def parts() -> Iterator[str]:
+        nonlocal now
+        for part in "abcd":
+            now += 6.0
+            yield part
+
+    assert list(watching.prepared(parts(), 4, clock=lambda: now)) == list("abcd")
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told == [{"prepared": 2, "of": 4}, {"prepared": 4, "of": 4}]
+    monkeypatch.setattr(processes, "rank", lambda: 1)
+    assert list(watching.prepared(parts(), 4, clock=lambda: now)) == list("abcd")
+    assert capsys.readouterr().out == "", "one process speaks for all"
