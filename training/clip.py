@@ -6,6 +6,7 @@ so that what is said in a dialogue lies near the queries that ask for it.
 """
 
 import json
+import logging
 import random
 import shutil
 from collections.abc import Sequence
@@ -88,7 +89,9 @@ def train(recipe: ClipRecipe) -> Path:
     start = folder / "start"
     _write_config(start, recipe, len(tokenizer), tokenizer)
     torch.manual_seed(recipe.seed)
+    logging.disable(logging.WARNING)  # it warns that there are no weights; they are the base's
     model = open_clip.create_model(f"local-dir:{start}", load_weights=False)
+    logging.disable(logging.NOTSET)
     base = clip_start.load_base(RUNS / recipe.base / "model")
     clip_start.start_words(model, base)
     clip_start.start_sight(model, base)
