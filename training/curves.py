@@ -20,6 +20,7 @@ from training.progress import PROGRESS
 CURVES = "curves.png"
 _SPAN = 50  # of all steps: over how large a part the smooth line looks back
 _LEGEND_ROWS = 8
+COUNTS = {"prompts"}  # would press every share onto the axis
 
 
 @dataclass(slots=True)
@@ -59,6 +60,8 @@ def read(folder: Path) -> Curves:
                 values[step] = value
     for step, record in checks.items():
         for name, value in record["validation"].items():
+            if name in COUNTS:
+                continue
             if (number := _value(value)) is not None:
                 found.validations.setdefault(str(name), {})[step] = number
     return found

@@ -7,20 +7,23 @@ python -m training.export --out starter --only split embed   # beside a publishe
 import argparse
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
 from colloquy.contracts.content import Dialogue
 from colloquy.registry.manifest import MANIFEST, Base, Manifest, Probe, Reference
+from colloquy.registry.manifest import VERSION as VERSION_FORM
 from training import adapters, card, generate, probing, rivals, run, samples
 from training.clip import WEIGHTS as CLIP_WEIGHTS
 from training.data import prompts, public
@@ -29,18 +32,16 @@ from training.data.world.corpus import CorpusSplit
 from training.data.world.dialogues import WorldDialogue
 from training.ending import Refused
 from training.evaluate import retrieval_offline as retrieval
-from training.kept import BASE_FILES
+from training.kept import BASE_FILES, WEIGHTS
 from training.recipe import PUBLISHED, RUNS, VERSION, file_hash
+from training.staging import SAMPLES, staged
 
 DIALOGUE = ("fragment", "split")
 RETRIEVAL = ("clip", "embed", "rank")
 RECIPES = Path("training/recipes")
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 MAX_FILE_BYTES = 16_000_000
 ALONE = 120  # prompts that the base is asked without an adapter: it knows none of their forms
-
-
-class FileTooLarge(Exception):
-    """A published file would be over the limit of the repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,14 @@ def export(plan: Plan, tasks: Sequence[str] = ("base", *DIALOGUE)) -> None:
         Refused: a run has left no model, or there is no such base; nothing is changed.
     """
     check(plan, tasks)
+    with staged(plan.out, plan.version, tasks) as stage:
+        _export(replace(plan, out=stage), tasks)
+
+
+def _export(plan: Plan, tasks: Sequence[str]) -> None:
     base_folder = _export_base(plan) if "base" in tasks else plan.out / "base" / plan.version
     processor = AutoProcessor.from_pretrained(base_folder)
-    base_hash = file_hash(base_folder / "model.safetensors")
+    base_hash = file_hash(base_folder / WEIGHTS)
     for task in (task for task in DIALOGUE if task in tasks):
         folder = _fresh(plan, task)
         _export_adapter_files(RUNS / plan.runs[task] / "model", folder, plan.version)
@@ -96,12 +102,12 @@ def export(plan: Plan, tasks: Sequence[str] = ("base", *DIALOGUE)) -> None:
             kind="adapter",
             protocol="f2rvlm",
             base=Base(version=plan.version, sha256=base_hash),
-            weights="adapter_model.safetensors",
+            weights=ADAPTER_WEIGHTS,
             metrics=metrics,
             probes=[_probe(model, processor, task)],
         )
         if task == "fragment" and plan.with_samples:
-            samples.write(plan.out / "samples" / "dialogues.json", model, processor)
+            samples.write(plan.out / SAMPLES, model, processor)
 
 
 def _measured(model: Any, processor: Any, task: str, count: int) -> dict[str, float]:
@@ -135,6 +141,11 @@ def export_retrieval(plan: Plan, tasks: Sequence[str]) -> None:
             changed.
     """
     check(plan, tasks)
+    with staged(plan.out, plan.version, tasks) as stage:
+        _export_retrieval(replace(plan, out=stage), tasks)
+
+
+def _export_retrieval(plan: Plan, tasks: Sequence[str]) -> None:
     for task in tasks:
         folder = _fresh(plan, task)
         source = RUNS / plan.runs[task] / "model"
@@ -154,7 +165,7 @@ def export_retrieval(plan: Plan, tasks: Sequence[str]) -> None:
             run=left / "judge" if task == "rank" else left,
         )  # fmt: skip
         at_base = plan.out / "base" / plan.version
-        base = Base(version=plan.version, sha256=file_hash(at_base / "model.safetensors"))
+        base = Base(version=plan.version, sha256=file_hash(at_base / WEIGHTS))
         _write_manifest(
             folder,
             task=task,
@@ -162,7 +173,7 @@ def export_retrieval(plan: Plan, tasks: Sequence[str]) -> None:
             kind="weights" if task == "clip" else "adapter",
             protocol="open_clip" if task == "clip" else "lamra",
             base=None if task == "clip" else base,
-            weights=CLIP_WEIGHTS if task == "clip" else "adapter_model.safetensors",
+            weights=weights_of(task),
             metrics=metrics,
             **probing.probes(task, at_base, folder),
         )
@@ -179,16 +190,26 @@ _BESIDE = {
 }
 
 
+def weights_of(task: str) -> str:
+    """The file that holds the weights of a task's model."""
+    return {"base": WEIGHTS, "clip": CLIP_WEIGHTS}.get(task, ADAPTER_WEIGHTS)
+
+
 def check(plan: Plan, tasks: Sequence[str]) -> None:
     """Looks for all that publishing `tasks` takes, before anything that is there is replaced.
 
     Raises:
         Refused: what is missing, and what makes it.
     """
+    if not re.fullmatch(VERSION_FORM, plan.version):
+        raise Refused(f"version: {plan.version!r} is none; letters, digits, points and hyphens are")
     for task in tasks:
         model = RUNS / plan.runs[task] / "model"
         if not model.is_dir():
             raise Refused(f"{task}: there is no {model}; first `colloquy train {task}`")
+        for name in (*(BASE_FILES if task == "base" else ()), weights_of(task)):
+            if not (model / name).is_file():
+                raise Refused(f"{task}: there is no {model / name}; the run is damaged")
     needed = set() if "base" in tasks else {"base"}
     needed |= {"embed"} if "rank" in tasks else set()
     for task in sorted(needed - set(tasks)):
@@ -232,11 +253,11 @@ def _export_base(plan: Plan) -> Path:
     source = RUNS / plan.runs["base"] / "model"
     for name in BASE_FILES:
         shutil.copyfile(source / name, folder / name)
-    _save_bf16(source / "model.safetensors", folder / "model.safetensors")
+    _save_bf16(source / WEIGHTS, folder / WEIGHTS)
     card.write(folder, "base", plan.version, {}, run=RUNS / plan.runs["base"])
     _write_manifest(
         folder, task="base", version=plan.version, kind="base", protocol=None, base=None,
-        weights="model.safetensors", metrics={}, probes=[],
+        weights=WEIGHTS, metrics={}, probes=[],
     )  # fmt: skip
     return folder
 
@@ -247,7 +268,7 @@ def _export_adapter_files(source: Path, folder: Path, version: str) -> None:
     settings["inference_mode"] = True
     text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
     (folder / "adapter_config.json").write_text(text)
-    _save_bf16(source / "adapter_model.safetensors", folder / "adapter_model.safetensors")
+    _save_bf16(source / ADAPTER_WEIGHTS, folder / ADAPTER_WEIGHTS)
 
 
 def _with_adapter(base_folder: Path, folder: Path) -> Any:
@@ -291,7 +312,8 @@ def _write_manifest(folder: Path, **fields: Any) -> None:
     files = {path.name: file_hash(path) for path in sorted(folder.iterdir())}
     for path in folder.iterdir():
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise FileTooLarge(f"{path.name} has {path.stat().st_size} bytes")
+            size = path.stat().st_size
+            raise Refused(f"{path.name}: has {size} bytes, more than {MAX_FILE_BYTES}")
     recipe = RECIPES / f"{fields['task']}.yaml"
     hashes = splits.HASHES.read_text(encoding="utf-8")
     data = hashlib.sha256(hashes.encode()).hexdigest()
@@ -306,17 +328,18 @@ def _write_manifest(folder: Path, **fields: Any) -> None:
 
 
 def _save_bf16(source: Path, target: Path) -> None:
-    tensors = {
-        name: tensor.to(torch.bfloat16).contiguous() for name, tensor in load_file(source).items()
-    }
+    try:
+        loaded = load_file(source)
+    except SafetensorError as error:
+        raise Refused(f"{source}: is damaged: {error}") from None
+    tensors = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in loaded.items()}
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-        raise ValueError(f"{source} holds a weight that is not finite")
+        raise Refused(f"{source}: holds a weight that is not finite")
     save_file(tensors, target, metadata={"format": "pt"})
 
 
 def _fresh(plan: Plan, task: str) -> Path:
     folder = plan.out / task / plan.version
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
 

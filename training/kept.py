@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from training import recipe_files, whole
 from training.ending import Refused
 from training.recipe import LOCK, RUNS, STAGES, AnyRecipe, file_hash
@@ -23,6 +25,8 @@ DONE = "done.json"
 KEPT = Path("training/stages")
 MADE_BY = "recipes.json"
 MODEL = "model.json"
+FILES = "files.json"
+_HASHES = TypeAdapter(dict[str, str])
 _TAKING = ".taking"
 WEIGHTS = "model.safetensors"
 
@@ -35,10 +39,13 @@ def recipes_in(folder: Path) -> dict[str, Path]:
 
 def recipes_before(there: Mapping[str, Path], name: str) -> dict[str, str]:
     """The hashes of a run's recipe and of those that lead to it, by the runs' names."""
-    found = {name: file_hash(there[name])}
-    for before in earlier(there[name]):
-        if before in there:
-            found |= recipes_before(there, before)
+    found: dict[str, str] = {}
+    waiting = [name]
+    while waiting:
+        name = waiting.pop()
+        if name in there and name not in found:
+            found[name] = file_hash(there[name])
+            waiting += earlier(there[name])
     return found
 
 
@@ -49,8 +56,30 @@ def earlier(path: Path) -> list[str]:
 
 
 def read(path: Path) -> dict[str, str] | None:
-    """The hashes that a file of this module holds; None without the file."""
-    return dict(json.loads(path.read_text())) if path.exists() else None
+    """The hashes that a file of this module holds; None without the file.
+
+    Raises:
+        Refused: it is damaged.
+    """
+    try:
+        return _HASHES.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        raise Refused(f"{path}: is damaged; delete it, or bring it back") from None
+
+
+def write(path: Path, hashes: Mapping[str, str]) -> None:
+    """Replaces the file in one move."""
+    text = json.dumps(hashes, indent=1) + "\n"
+    whole.write_file(path, lambda file: file.write(text.encode()))
+
+
+def files_of(kept: Path) -> dict[str, str]:
+    """The hashes of all that a kept stage holds, by the files' places in it."""
+    told = {kept / FILES, kept / MADE_BY}
+    paths = [path for path in sorted(kept.rglob("*")) if path.is_file() and path not in told]
+    return {str(path.relative_to(kept)): file_hash(path) for path in paths}
 
 
 def take_earlier(recipe: AnyRecipe) -> list[str]:
@@ -87,7 +116,7 @@ def take(there: Mapping[str, Path], name: str, kept: Path) -> bool:
     with _one_taker():
         if read(mark) != made_by or not (RUNS / name / "model").is_dir():
             _copy(kept / name, RUNS / name)
-            mark.write_text(json.dumps(made_by))
+            write(mark, made_by)
     return True
 
 
@@ -102,19 +131,29 @@ def _one_taker() -> Iterator[None]:
 
 def _copy(kept: Path, into: Path) -> None:
     """Its model last."""
-    source, names = kept / "model", None
-    if named := read(kept / MODEL):
-        source, names = Path(named["folder"]), (*BASE_FILES, WEIGHTS)
-        again = "bring it back, or run `python -m training.starter --anew`"
-        if not (source / WEIGHTS).exists():
-            raise Refused(f"{kept / MODEL}: folder: there is no {source / WEIGHTS}; {again}")
-        if file_hash(source / WEIGHTS) != named["sha256"]:
-            raise Refused(f"{kept / MODEL}: sha256: {source / WEIGHTS} has another; {again}")
+    _verify(kept, kept / FILES)
+    model = sorted((kept / "model").glob("*"))
+    if published := read(kept / MODEL):
+        _verify(Path(), kept / MODEL)
+        model = [Path(name) for name in published]
     shutil.copytree(kept, into, ignore=shutil.ignore_patterns("model"), dirs_exist_ok=True)
 
     def fill(folder: Path) -> None:
-        for path in sorted(source.iterdir()):
-            if names is None or path.name in names:
-                shutil.copy2(path, folder)
+        for path in model:
+            shutil.copy2(path, folder)
 
     whole.write_folder(into / "model", fill)
+
+
+def _verify(folder: Path, told: Path) -> None:
+    """Compares files with the hashes that `told` has of them.
+
+    Raises:
+        Refused: one is missing or another.
+    """
+    again = "bring it back, or run `python -m training.starter --anew`"
+    for name, sha256 in (read(told) or {}).items():
+        if not (folder / name).is_file():
+            raise Refused(f"{told}: there is no {folder / name}; {again}")
+        if file_hash(folder / name) != sha256:
+            raise Refused(f"{told}: {folder / name} has another sha256; {again}")

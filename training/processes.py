@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -147,6 +148,8 @@ def _worker(
         status = end.exit_status if isinstance(end, Stopped) else _REFUSED_STATUS
     dist.destroy_process_group()
     # Not the interpreter's own end: a thread of gloo's that waits for it then would abort it.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with suppress(BrokenPipeError):
+                stream.flush()
     os._exit(status)

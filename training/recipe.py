@@ -12,12 +12,14 @@ VERSION = "2"  # of the starter that is trained now; 1 learnt the world before t
 PUBLISHED = ("base", "fragment", "split", "clip", "embed", "rank")
 STAGES = ("tokenizer", "vision", "reading", "matching", *PUBLISHED)
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Count = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(gt=0, le=10**8)]
+NotNegative = Annotated[int, Field(ge=0, le=10**8)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Size = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Run(Section):
@@ -43,12 +45,21 @@ class Architecture(Section):
     vision_layers: Count = 3
     vision_heads: Count = 4
     max_tokens: Count = 8192
-    embedding_std: float = 0.05
-    rope_theta: float = 1e4
+    embedding_std: Size = 0.05
+    rope_theta: Size = 1e4
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        for whole, part in (
+            ("width", "heads"), ("heads", "key_value_heads"), ("vision_width", "vision_heads")
+        ):  # fmt: skip
+            if getattr(self, whole) % getattr(self, part):
+                raise ValueError(f"{whole} is no multiple of {part}")
+        return self
 
 
 class Optimiser(Section):
-    learning_rate: float = Field(gt=0, allow_inf_nan=False, description="Peak, after warm-up.")
+    learning_rate: float = Field(gt=0, le=1, description="Peak, after warm-up.")
     warmup_steps: NotNegative
     steps: Count
     weight_decay: float = Field(default=0.05, ge=0)
@@ -69,7 +80,7 @@ class VisionRecipe(Run):
 
     kind: Literal["vision"]
     tokenizer: RunName = Field(description="Name of the tokenizer's run.")
-    seed: int = 0
+    seed: Seed = 0
     architecture: Architecture = Architecture()
     optimiser: Optimiser
     processes: Count = Field(default=1, description="Each sees pictures of its own.")
@@ -78,7 +89,7 @@ class VisionRecipe(Run):
     pooled_steps: NotNegative = Field(
         default=0, description="First steps, in which the mean of a picture's tokens alone is read."
     )
-    feature_rms: float = Field(default=0.3, description="Size of a picture token's vector.")
+    feature_rms: Size = Field(default=0.3, description="Size of a picture token's vector.")
 
 
 class ReadingRecipe(Run):
@@ -89,7 +100,7 @@ class ReadingRecipe(Run):
     kind: Literal["reading"]
     tokenizer: RunName
     vision: RunName
-    seed: int = 0
+    seed: Seed = 0
     optimiser: Optimiser
     processes: Count = Field(default=1, description="Each reads rows of its own.")
     word_steps: NotNegative = Field(description="First steps, of the words' vectors alone.")
@@ -107,7 +118,7 @@ class MatchingRecipe(Run):
     kind: Literal["matching"]
     tokenizer: RunName
     reading: RunName
-    seed: int = 0
+    seed: Seed = 0
     optimiser: Optimiser
     processes: Count = Field(default=1, description="Each has a bank of its own.")
     bank_dialogues: Count = Field(description="That a bank reads.")
@@ -121,7 +132,7 @@ class ThinRun(Run):
     """A run over thin dialogues: what it teaches lies above what is read and compared."""
 
     tokenizer: RunName
-    seed: int = 0
+    seed: Seed = 0
     optimiser: Optimiser
     processes: Count = Field(default=1, description="Each has a bank of its own.")
     bank_batches: Count = Field(description="That a process reads before it begins.")
@@ -161,7 +172,7 @@ class AdapterRecipe(Run):
     kind: Literal["adapter"]
     task: Literal["fragment", "split"]
     base: RunName = Field(description="Name of the base run.")
-    seed: int = 0
+    seed: Seed = 0
     rank: Count = 32
     alpha: Count = 64
     optimiser: Optimiser
@@ -186,7 +197,7 @@ class ClipRecipe(Run):
     kind: Literal["clip"]
     tokenizer: RunName
     base: RunName = Field(description="Name of the run whose words and sight it starts from.")
-    seed: int = 0
+    seed: Seed = 0
     width: Count = 128
     layers: Count = Field(default=3, description="Of the text tower.")
     vision_layers: Count = 4
@@ -208,7 +219,7 @@ class EmbedRecipe(Run):
     kind: Literal["embed"]
     tokenizer: RunName
     base: RunName
-    seed: int = 0
+    seed: Seed = 0
     rank: Count = 32
     alpha: Count = 64
     optimiser: Optimiser
@@ -220,7 +231,7 @@ class EmbedRecipe(Run):
     pool_batches: Count = Field(
         default=1, description="Drawn together, then divided so that fragments in one are alike."
     )
-    temperature: float = 0.05
+    temperature: Size = 0.05
     help_weight: float = Field(default=0.2, description="Of the throw-away head.")
     evaluate_steps: Count = 100
 

@@ -14,6 +14,7 @@ from training.recipe import ADAPTER, AnyRecipe
 RECIPES = Path(__file__).parent / "recipes"
 _MAX_BYTES = 1_000_000
 _SHOWN = 5
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 def find(name: str) -> Path:
@@ -75,12 +76,15 @@ class _OnceLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                raise yaml.MarkedYAMLError(
+                    problem="a key is one word; `<<` is not known", problem_mark=key.start_mark
+                )
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key {key.value} stands twice", problem_mark=key.start_mark
                 )
-            if isinstance(key.value, str):
-                seen.add(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
 

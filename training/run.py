@@ -20,6 +20,7 @@ from training.recipe import LOCK, RUNS, TokenizerRecipe, VisionRecipe
 
 FAILED = 1
 WRONG_CALL = 2
+CHECKPOINTS = "checkpoint*"  # ours, and those of the library that trains adapters
 
 
 def run(path: Path) -> Path:
@@ -34,6 +35,11 @@ def run(path: Path) -> Path:
         print(f"{name}: taken from {kept.KEPT / name}", file=sys.stderr, flush=True)
     recipe_files.require_earlier(recipe, path)
     with _alone(RUNS / recipe.name):
+        # What another recipe of this name leaves is not what the chain's mark says.
+        (RUNS / recipe.name / kept.DONE).unlink(missing_ok=True)
+        if any((RUNS / recipe.name).rglob(CHECKPOINTS)):
+            said = f"{recipe.name}: goes on from its last checkpoint"
+            print(said, file=sys.stderr, flush=True)
         return _trained(recipe)
 
 
@@ -52,6 +58,9 @@ def _alone(folder: Path) -> Iterator[None]:
 def _trained(recipe: recipes.AnyRecipe) -> Path:
     if isinstance(recipe, TokenizerRecipe):
         return _tokenizer(recipe)
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # `training.watching` shows how far the run is
     if isinstance(recipe, VisionRecipe):
         from training import vision
 

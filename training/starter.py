@@ -9,31 +9,35 @@ python -m training.starter --keep base     # puts what a stage has left into tra
 """
 
 import argparse
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from training import run
+from training import run, whole
 from training.checkpoint import CHECKPOINT
 from training.curves import CURVES
 from training.ending import Refused
 from training.export import RETRIEVAL, Plan, export, export_retrieval
 from training.kept import (
+    BASE_FILES,
     DONE,
+    FILES,
     KEPT,
     MADE_BY,
     MODEL,
     WEIGHTS,
     earlier,
+    files_of,
     read,
     recipes_before,
     recipes_in,
     take,
+    write,
 )
 from training.recipe import PUBLISHED, RUNS, VERSION, file_hash
 from training.recipe_files import RECIPES
@@ -72,7 +76,7 @@ def train_all(
         for before in earlier(there[name]):
             ensure(before)
         print(f"{name}: {run_stage(there[name])}", flush=True)
-        mark.write_text(json.dumps(made_by))
+        write(mark, made_by)
 
     for name, path in there.items():
         if path.stem in PUBLISHED or name not in needed:
@@ -96,24 +100,34 @@ def keep(stage: str, published: Path | None = None) -> Path:
     if (done := read(source / DONE)) != made_by:
         why = "has not finished" if done is None else "finished with other recipes"
         raise Refused(f"{stage}: {why} in {source}")
-    shutil.rmtree(into, ignore_errors=True)
-    into.mkdir(parents=True)
-    if published and (published / WEIGHTS).exists() and _same_weights(source / "model", published):
-        named = {"folder": str(published), "sha256": file_hash(published / WEIGHTS)}
-        (into / MODEL).write_text(json.dumps(named, indent=1) + "\n")
-    else:
-        shutil.copytree(source / "model", into / "model")
-    for path in (*source.glob("*.pt"), *source.rglob(CURVES)):
-        if path.name != CHECKPOINT:
-            (into / path.relative_to(source)).parent.mkdir(exist_ok=True)
-            shutil.copy2(path, into / path.relative_to(source))
-    (into / MADE_BY).write_text(json.dumps(made_by, indent=1) + "\n")
-    return into
+    if not (source / "model").is_dir():
+        raise Refused(f"{stage}: there is no {source / 'model'}")
+    is_named = published is not None and _same_weights(source / "model", published)
+
+    def fill(folder: Path) -> None:
+        if published and is_named:
+            names = [published / name for name in (*BASE_FILES, WEIGHTS)]
+            write(folder / MODEL, {str(path): file_hash(path) for path in names})
+        else:
+            shutil.copytree(source / "model", folder / "model")
+        for path in (*source.glob("*.pt"), *source.rglob(CURVES)):
+            if path.name != CHECKPOINT:
+                (folder / path.relative_to(source)).parent.mkdir(exist_ok=True)
+                shutil.copy2(path, folder / path.relative_to(source))
+        write(folder / FILES, files_of(folder))
+        write(folder / MADE_BY, made_by)
+
+    return whole.write_folder(into, fill)
 
 
 def _same_weights(run_model: Path, published: Path) -> bool:
     """Whether what was published, in bf16, is what the run has left."""
-    ours, theirs = (load_file(folder / WEIGHTS) for folder in (run_model, published))
+    if not (published / WEIGHTS).exists():
+        return False
+    try:
+        ours, theirs = (load_file(folder / WEIGHTS) for folder in (run_model, published))
+    except SafetensorError as error:
+        raise Refused(f"{run_model / WEIGHTS} or {published / WEIGHTS}: {error}") from None
     return ours.keys() == theirs.keys() and all(
         torch.equal(tensor.to(torch.bfloat16), theirs[name]) for name, tensor in ours.items()
     )
@@ -131,7 +145,7 @@ def main() -> int:
 
 
 def _make(chosen: argparse.Namespace) -> None:
-    if chosen.keep:
+    if chosen.keep is not None:
         print(keep(chosen.keep, STARTER / chosen.keep / chosen.version))
         return
     prefix = "smoke-" if chosen.smoke else ""

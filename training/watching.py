@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Protocol, TextIO, TypeVar
 
 from training import processes
@@ -23,7 +24,7 @@ class Watcher(Protocol):
 
 
 def watcher(label: str, *, start: int, steps: int) -> Watcher:
-    if not sys.stdout.isatty():
+    if not _is_terminal():
         return Lines(sys.stdout, steps)
     from rich.console import Console
 
@@ -40,7 +41,7 @@ def prepared(
     """
     if processes.rank() > 0:
         yield from parts
-    elif not sys.stdout.isatty():
+    elif not _is_terminal():
         yield from _told(parts, of, sys.stdout, clock)
     else:
         from rich.progress import track
@@ -49,21 +50,38 @@ def prepared(
 
 
 def _told(
-    parts: Iterable[Made], of: int, out: TextIO, clock: Callable[[], float]
+    parts: Iterable[Made], of: int, out: TextIO | None, clock: Callable[[], float]
 ) -> Iterator[Made]:
     said_at = clock()
+    _say(out, {"prepared": 0, "of": of})
     for number, part in enumerate(parts, 1):
         yield part
         if clock() - said_at > _SAY_AGAIN_S:
             said_at = clock()
-            print(json.dumps({"prepared": number, "of": of}), file=out, flush=True)
+            _say(out, {"prepared": number, "of": of})
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _say(out: TextIO | None, record: Mapping[str, Any]) -> None:
+    """Training goes on when nobody listens: `progress.jsonl` has it all.
+
+    Args:
+        out: None in a process that was started without a standard output.
+    """
+    if out is None:
+        return
+    with suppress(BrokenPipeError):
+        print(json.dumps(record), file=out, flush=True)
 
 
 class Lines:
     """A record every ten seconds, every validation, and the last step."""
 
     def __init__(
-        self, out: TextIO, steps: int, clock: Callable[[], float] = time.monotonic
+        self, out: TextIO | None, steps: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._out = out
         self._steps = steps
@@ -76,15 +94,12 @@ class Lines:
         now = self._clock()
         if now - self._said_at > _SAY_AGAIN_S or record["step"] == self._steps:
             self._said_at = now
-            self._say(record)
+            _say(self._out, record)
 
     def validation(self, record: Mapping[str, Any]) -> None:
-        self._say(record)
+        _say(self._out, record)
 
     def end(self) -> None: ...
-
-    def _say(self, record: Mapping[str, Any]) -> None:
-        print(json.dumps(record), file=self._out, flush=True)
 
 
 class Bar:

@@ -2,10 +2,14 @@
 
 import contextlib
 import json
+import os
+import shutil
 import signal
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -74,7 +78,15 @@ def tell(console: Console, state: StackState) -> None:
     """Where everything is, on lines of their own that are never broken."""
     for name, what in (("page", state.page_url), ("API ", state.api_url)):
         console.print(f"  {name}  {what}", soft_wrap=True, highlight=False, markup=False)
-    console.print("  end   colloquy down", highlight=False)
+    line = f"  end   {_called()} down"
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _called() -> str:
+    """What to type for this command: it is seldom on the path of whoever ran `make demo`."""
+    at = Path(sys.argv[0])
+    is_ours = at.name == "colloquy" and shutil.which("colloquy") is None
+    return os.path.relpath(at) if is_ours else "colloquy"
 
 
 def down(arguments: Namespace) -> int:

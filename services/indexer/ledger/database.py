@@ -83,7 +83,10 @@ class Database:
         Raises:
             LedgerRefused: it cannot be reached, or a newer Colloquy made it.
         """
-        engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgres(url)
+        is_sqlite = url.get_backend_name() == "sqlite"
+        if is_sqlite and url.database:
+            _make_folder(Path(url.database).parent)
+        engine = _sqlite(url) if is_sqlite else _postgres(url)
         try:
             with engine.execution_options(**{_WRITE: True}).begin() as db:
                 _prepare(db)
@@ -174,9 +177,14 @@ def _prepare(db: Connection) -> None:
         upgrade(db, found)
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerRefused(f"the ledger's folder {folder}: {error.strerror}") from error
+
+
 def _sqlite(url: URL) -> Engine:
-    if url.database:
-        Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
         url,
         connect_args={"timeout": _BUSY_S, "check_same_thread": False},

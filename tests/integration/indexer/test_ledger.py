@@ -1,6 +1,7 @@
 """Opening a ledger and writing to it, on both databases."""
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,6 +106,12 @@ def test_the_password_of_the_environment_reaches_the_address_and_no_print() -> N
 
     assert url.password == "word"
     assert "word" not in repr(url)
+
+
+def test_a_ledger_whose_folder_cannot_be_made_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LedgerRefused, match="/file: File exists"):
+        Database.open(ledger_url(f"sqlite:///{tmp_path}/file/x.db", None))
 
 
 def test_a_ledger_that_cannot_be_reached_says_so_without_its_address() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,19 @@ def test_what_is_made_before_the_first_step_is_passed_on_and_shown(
 
     assert list(watching.prepared(parts(), 4, clock=lambda: now)) == list("abcd")
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert told == [{"prepared": 2, "of": 4}, {"prepared": 4, "of": 4}]
+    assert [record["prepared"] for record in told] == [0, 2, 4]
     monkeypatch.setattr(processes, "rank", lambda: 1)
     assert list(watching.prepared(parts(), 4, clock=lambda: now)) == list("abcd")
     assert capsys.readouterr().out == "", "one process speaks for all"
+
+
+def test_a_run_that_nobody_listens_to_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # as Python has it when it is closed
+    assert list(watching.prepared("ab", 2)) == ["a", "b"]
+    watching.watcher("x", start=0, steps=1).validation({"step": 1})
+
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    Lines(Broken(), 1).step({"step": 1})

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -83,8 +84,8 @@ def kept_vision(recipes: Path, tmp_path: Path) -> Path:
     published.mkdir(parents=True)
     for name in (*kept.BASE_FILES, kept.WEIGHTS):
         (published / name).write_text(f"published {name}")
-    named = {"folder": str(published), "sha256": file_hash(published / kept.WEIGHTS)}
-    (folder / kept.MODEL).write_text(json.dumps(named))
+    kept.write(folder / kept.MODEL, {str(one): file_hash(one) for one in published.iterdir()})
+    kept.write(folder / kept.FILES, kept.files_of(folder))
     return published
 
 
@@ -167,9 +168,42 @@ def test_a_published_model_that_was_changed_is_refused(
     recipes: Path, tmp_path: Path, kept_vision: Path
 ) -> None:
     (kept_vision / kept.WEIGHTS).write_text("another")
-    with pytest.raises(Refused, match=r"model.json: sha256: .*model.safetensors has another"):
+    with pytest.raises(Refused, match=r"model.json: .*model.safetensors has another sha256; bring"):
+        starter.train_all(recipes, tmp_path / "kept")
+    (kept_vision / kept.WEIGHTS).write_text(f"published {kept.WEIGHTS}")
+    (kept_vision / "config.json").unlink()
+    with pytest.raises(Refused, match=r"model.json: there is no .*/config.json; bring it back"):
         starter.train_all(recipes, tmp_path / "kept")
     assert not Path("training/runs/vision").exists()
+
+
+def test_a_kept_stage_that_was_changed_is_refused(
+    recipes: Path, tmp_path: Path, kept_vision: Path
+) -> None:
+    assert kept_vision.exists()
+    heads = tmp_path / "kept" / "vision" / "heads.pt"
+    heads.write_text("")
+    with pytest.raises(Refused, match=r"files.json: .*heads.pt has another sha256; bring it back"):
+        starter.train_all(recipes, tmp_path / "kept")
+    heads.unlink()
+    with pytest.raises(Refused, match=r"files.json: there is no .*heads.pt"):
+        starter.train_all(recipes, tmp_path / "kept")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "{}x", "\ud800", '{"a": 1}'])
+def test_a_damaged_list_of_hashes_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / kept.MADE_BY
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(Refused, match=r"recipes.json: is damaged; delete it, or bring it back"):
+        kept.read(path)
+
+
+def test_recipes_that_begin_with_each_other_have_an_end(recipes: Path) -> None:
+    content = (recipe_files.RECIPES / "vision.yaml").read_text()
+    (recipes / "vision.yaml").write_text(
+        content.replace("tokenizer: tokenizer", "tokenizer: vision")
+    )
+    assert set(kept.recipes_before(kept.recipes_in(recipes), "vision")) == {"vision"}
 
 
 def test_a_model_that_is_published_is_kept_by_its_name(
@@ -177,18 +211,30 @@ def test_a_model_that_is_published_is_kept_by_its_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     model, published = Path("training/runs/base/model"), Path("starter/base/2")
+    published.mkdir(parents=True)
+    for name in kept.BASE_FILES:
+        (published / name).write_text(name)
     for folder, dtype in ((model, torch.float32), (published, torch.bfloat16)):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         save_file({"one": torch.linspace(0, 1, 7).to(dtype)}, folder / kept.WEIGHTS)
     hashes = kept.recipes_before(kept.recipes_in(recipe_files.RECIPES), "base")
     (model.parent / kept.DONE).write_text(json.dumps(hashes))
     kept_there = starter.keep("base", published)
     named = json.loads((kept_there / kept.MODEL).read_text())
     weights = published / kept.WEIGHTS
-    assert named == {"folder": "starter/base/2", "sha256": file_hash(weights)}
+    assert named[str(weights)] == file_hash(weights)
+    assert len(named) == len(kept.BASE_FILES) + 1
     assert not (kept_there / "model").exists()
+    weights.write_bytes(b"cut")
+    with pytest.raises(Refused, match=r"starter/base/2/model.safetensors: "):
+        starter.keep("base", published)
+    assert (kept_there / kept.MODEL).exists(), "what was kept stays until it is replaced"
     save_file({"one": torch.zeros(7, dtype=torch.bfloat16)}, weights)
     assert (starter.keep("base", published) / "model" / kept.WEIGHTS).exists()
+    shutil.rmtree(model)
+    with pytest.raises(Refused, match="base: there is no training/runs/base/model"):
+        starter.keep("base", published)
+    assert (kept_there / kept.FILES).exists()
 
 
 def test_a_stage_that_finished_with_another_recipe_is_not_kept(
@@ -204,6 +250,15 @@ def test_a_stage_that_finished_with_another_recipe_is_not_kept(
     with pytest.raises(Refused, match="base: finished with other recipes"):
         starter.keep("base")
     assert kept_before.exists()
+
+
+def test_no_stage_is_no_whole_chain(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["starter", "--keep", ""])
+    monkeypatch.setattr(starter, "train_all", lambda *_: pytest.fail("began to train"))
+    assert starter.main() == 2
+    assert "is no stage" in capsys.readouterr().err
 
 
 def test_a_stage_runs_again_when_a_recipe_before_it_changes(recipes: Path) -> None:
