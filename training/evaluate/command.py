@@ -71,6 +71,12 @@ def described(split: Split, limit: int | None, **sizes: int) -> dict[str, Any]:
     }
 
 
+def called(name: str, split: Split) -> str:
+    """How to measure the same again."""
+    chosen = "" if split == "test" else f" --split {split}"
+    return f"python -m training.evaluate.{name}{chosen}"
+
+
 def positive(text: str) -> int:
     number = int(text)
     if number < 1:

@@ -53,7 +53,7 @@ async def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     dialogues = len({question.case.world.id for question in held_out})
     return {
         "task": TASK,
-        "command": "python -m training.evaluate.fragment",
+        "command": command.called("fragment", args.split),
         "set": command.described(
             args.split, args.limit, dialogues=dialogues, queries=len(held_out)
         ),

@@ -49,7 +49,7 @@ async def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     validation = [WorldCase(entry.dialogue) for entry in splits.load("validation")]
     return {
         "task": "split",
-        "command": "python -m training.evaluate.split",
+        "command": command.called("split", args.split),
         "set": command.described(args.split, args.limit, dialogues=len(cases)),
         "profile": profile.name,
         "models": versions_of(replies),
