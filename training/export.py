@@ -195,14 +195,23 @@ def weights_of(task: str) -> str:
     return {"base": WEIGHTS, "clip": CLIP_WEIGHTS}.get(task, ADAPTER_WEIGHTS)
 
 
+def check_version(version: str) -> None:
+    """Sees that it is a name, not a path: folders are called so.
+
+    Raises:
+        Refused: it is not.
+    """
+    if not re.fullmatch(VERSION_FORM, version):
+        raise Refused(f"version: {version!r} is none; letters, digits, points and hyphens are")
+
+
 def check(plan: Plan, tasks: Sequence[str]) -> None:
     """Looks for all that publishing `tasks` takes, before anything that is there is replaced.
 
     Raises:
         Refused: what is missing, and what makes it.
     """
-    if not re.fullmatch(VERSION_FORM, plan.version):
-        raise Refused(f"version: {plan.version!r} is none; letters, digits, points and hyphens are")
+    check_version(plan.version)
     for task in tasks:
         model = RUNS / plan.runs[task] / "model"
         if not model.is_dir():

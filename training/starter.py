@@ -22,7 +22,7 @@ from training import run, whole
 from training.checkpoint import CHECKPOINT
 from training.curves import CURVES
 from training.ending import Refused
-from training.export import RETRIEVAL, Plan, export, export_retrieval
+from training.export import RETRIEVAL, Plan, check_version, export, export_retrieval
 from training.kept import (
     BASE_FILES,
     DONE,
@@ -148,6 +148,7 @@ def _make(chosen: argparse.Namespace) -> None:
     if chosen.keep is not None:
         print(keep(chosen.keep, STARTER / chosen.keep / chosen.version))
         return
+    check_version(chosen.version)
     prefix = "smoke-" if chosen.smoke else ""
     recipes = RECIPES / "smoke" if chosen.smoke else RECIPES
     train_all(recipes, None if chosen.smoke or chosen.anew else KEPT)

@@ -252,13 +252,16 @@ def test_a_stage_that_finished_with_another_recipe_is_not_kept(
     assert kept_before.exists()
 
 
-def test_no_stage_is_no_whole_chain(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--keep", ""], ": is no stage; "), (["--version", ".."], "version: '..'")]
+)
+def test_a_wrong_call_is_refused_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["starter", "--keep", ""])
+    monkeypatch.setattr(sys, "argv", ["starter", *words])
     monkeypatch.setattr(starter, "train_all", lambda *_: pytest.fail("began to train"))
     assert starter.main() == 2
-    assert "is no stage" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
 
 
 def test_a_stage_runs_again_when_a_recipe_before_it_changes(recipes: Path) -> None:
