@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby, product
 from math import hypot
 
@@ -121,7 +122,7 @@ class TextTiling:
         }
 
     def predict(self, case: WorldCase) -> set[int]:
-        likeness = _likeness(case, self.window_turns)
+        likeness = _likeness(tuple(case.texts), self.window_turns)
         if not likeness:
             return set()
         depths = [_depth(likeness, gap) for gap in range(len(likeness))]
@@ -157,9 +158,10 @@ def _best(candidates: Sequence[Splitter], validation: Sequence[WorldCase]) -> Sp
     return max(candidates, key=lambda candidate: total(judge(candidate, validation)).f1)
 
 
-def _likeness(case: WorldCase, window_turns: int) -> list[float]:
+@lru_cache(maxsize=4_096)  # tuning asks for the same dialogues a hundred times
+def _likeness(texts: tuple[str, ...], window_turns: int) -> tuple[float, ...]:
     """For each gap between turns, the cosine of the words before it and those after it."""
-    turns = [Counter(words(text)) for text in case.texts]
+    turns = [Counter(words(text)) for text in texts]
     found = []
     for gap in range(1, len(turns)):
         before = sum(turns[max(0, gap - window_turns) : gap], Counter[str]())
@@ -167,7 +169,7 @@ def _likeness(case: WorldCase, window_turns: int) -> list[float]:
         common = sum(count * after[word] for word, count in before.items())
         lengths = hypot(*before.values()) * hypot(*after.values())
         found.append(common / lengths if lengths else 0.0)
-    return found
+    return tuple(found)
 
 
 def _valleys(likeness: Sequence[float]) -> list[int]:
