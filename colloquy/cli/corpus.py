@@ -14,7 +14,7 @@ from colloquy.cli.failure import CommandFailed
 from colloquy.cli.following import follow, last
 from colloquy.cli.gateway import Gateway
 from colloquy.cli.profiles import stack_of
-from colloquy.cli.show import show_table
+from colloquy.cli.show import counted, show_table
 
 _PAGE = 100
 
@@ -64,7 +64,7 @@ def drop_collection(arguments: Namespace) -> int:
     with _gateway(arguments) as gateway:
         if not arguments.yes:
             kept = gateway.get(f"/v1/collections/{arguments.name}")["dialogues"]
-            _ask(f"drop {arguments.name} with its {kept} dialogues?")
+            _ask(f"drop {arguments.name} with its {counted(kept, 'dialogue')}?")
         answer = gateway.call("DELETE", f"/v1/collections/{arguments.name}")
         return _until_done(gateway, answer, f"{arguments.name} is gone")
 

@@ -13,7 +13,7 @@ from colloquy.cli import index
 from colloquy.cli.failure import CommandFailed
 from colloquy.cli.gateway import Gateway
 from colloquy.cli.ingestion import ensure_collection
-from colloquy.cli.show import show_numbered
+from colloquy.cli.show import counted, show_numbered
 
 COLLECTION = "samples"
 DIALOGUES, QUERIES = "dialogues.ndjson", "queries.jsonl"
@@ -38,10 +38,10 @@ def index_and_search(console: Console, gateway: Gateway, folder: Path) -> list[s
     found = gateway.get(f"/v1/collections/{COLLECTION}")
     console.print(
         f"[bold]{outcome.indexed}[/] dialogues are searchable in the collection "
-        f"[bold]{COLLECTION}[/], {found['fragments']} fragments",
+        f"[bold]{COLLECTION}[/], {counted(found['fragments'], 'fragment')}",
         highlight=False,
     )
-    wrong = [f"{outcome.failed} sample dialogues were not indexed"] if outcome.failed else []
+    wrong = [f"not indexed: {counted(outcome.failed, 'sample dialogue')}"] if outcome.failed else []
     return wrong + [why for query in queries[:_ASKED] if (why := _ask(console, gateway, query))]
 
 

@@ -17,6 +17,7 @@ from colloquy.cli.following import Job, follow
 from colloquy.cli.gateway import Gateway
 from colloquy.cli.ingestion import Chunk, Sender, ensure_collection
 from colloquy.cli.profiles import stack_of
+from colloquy.cli.show import counted
 from colloquy.dialogue_files import Fault, Read, read_dialogues
 
 _SHOWN_FAULTS = 50
@@ -186,7 +187,7 @@ def _in_order(faults: list[tuple[str, Fault]]) -> list[tuple[str, Fault]]:
 
 def _tell(console: Console, collection: str, outcome: Outcome) -> None:
     unchanged = f", {outcome.unchanged} of them were there already" if outcome.unchanged else ""
-    found = f"{collection}: {outcome.indexed} dialogues can be searched{unchanged}"
+    found = f"{collection}: {counted(outcome.indexed, 'dialogue')} can be searched{unchanged}"
     console.print(found, highlight=False, soft_wrap=True)
     if not outcome.failed:
         return

@@ -12,6 +12,11 @@ _PICTURE = "[magenta]▧ picture[/]"
 _ANY_WIDTH = 10_000
 
 
+def counted(number: int, word: str) -> str:
+    """`1 dialogue`, `2,000 dialogues`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints a table whose first column, a name to be copied, is never cut or broken.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from colloquy.cli.show import counted
 from training.data.check.checker import Checker
 from training.data.check.formats import FORMATS
 from training.data.check.pictures import Pictures
@@ -72,27 +73,23 @@ def _check(args: argparse.Namespace) -> int:
 def _summary(checker: Checker, file: Path, count: int, limit: int, *, checked: bool) -> str:
     counts = checker.counts
     what = ", ".join(f"{number:,} {name}" for name, number in sorted(counts.what.items()))
-    parts = [f"{_plural(counts.records, 'record')}{f' ({what})' if what else ''}"]
+    parts = [f"{counted(counts.records, 'record')}{f' ({what})' if what else ''}"]
     if counts.images:
-        parts.append(f"{_plural(counts.images, 'image')} {'' if checked else 'not '}checked")
+        parts.append(f"{counted(counts.images, 'image')} {'' if checked else 'not '}checked")
     if counts.addresses:
-        parts.append(f"{_plural(counts.addresses, 'image')} at an address not fetched")
+        parts.append(f"{counted(counts.addresses, 'image')} at an address not fetched")
     if counts.has_carriage_returns:
         parts.append("lines end in CRLF, which JSON allows")
     if count:
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in counts.problems.most_common())
         shown = f", the first {limit:,} shown" if count > limit else ""
-        where = f" in {_plural(counts.wrong, 'record')}" if counts.wrong else ""
-        parts.append(f"{_plural(count, 'problem')}{where} ({kinds}){shown}")
+        where = f" in {counted(counts.wrong, 'record')}" if counts.wrong else ""
+        parts.append(f"{counted(count, 'problem')}{where} ({kinds}){shown}")
     else:
         parts.append("no problem")
     return (
         f"{printable(str(file), 1_000)}: {checker.format or 'no known format'}: {'; '.join(parts)}"
     )
-
-
-def _plural(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _count(text: str) -> int:
