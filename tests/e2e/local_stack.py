@@ -29,7 +29,7 @@ _LEASE_S = 5.0
 STUCK_AFTER_S = 20
 SAMPLES = ROOT / "starter" / "samples"
 # Of the sample corpus, one dialogue in so many, beside those that answer its first queries.
-_ONE_IN = 10
+_ONE_IN = 20
 _QUERIES = 3
 
 
