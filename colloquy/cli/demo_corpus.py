@@ -37,7 +37,7 @@ def index_and_search(console: Console, gateway: Gateway, folder: Path) -> list[s
         outcome = index.run(gateway, COLLECTION, index.sources([folder / DIALOGUES]))
     found = gateway.get(f"/v1/collections/{COLLECTION}")
     console.print(
-        f"[bold]{outcome.indexed}[/] dialogues are searchable in the collection "
+        f"[bold]{counted(outcome.indexed, 'dialogue')}[/] can be searched in the collection "
         f"[bold]{COLLECTION}[/], {counted(found['fragments'], 'fragment')}",
         highlight=False,
     )

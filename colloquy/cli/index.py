@@ -186,16 +186,16 @@ def _in_order(faults: list[tuple[str, Fault]]) -> list[tuple[str, Fault]]:
 
 
 def _tell(console: Console, collection: str, outcome: Outcome) -> None:
-    unchanged = f", {outcome.unchanged} of them were there already" if outcome.unchanged else ""
+    unchanged = f", {outcome.unchanged:,} of them unchanged" if outcome.unchanged else ""
     found = f"{collection}: {counted(outcome.indexed, 'dialogue')} can be searched{unchanged}"
     console.print(found, highlight=False, soft_wrap=True)
     if not outcome.failed:
         return
-    console.print(f"[red]{outcome.failed} cannot[/]:", highlight=False)
+    console.print(f"[red]{outcome.failed:,} cannot[/]:", highlight=False)
     for name, fault in outcome.faults[:_SHOWN_FAULTS]:
         who = f" ({fault.dialogue_id})" if fault.dialogue_id else ""
         line = f"  {escape(name)}: {escape(str(fault) + who)}"
         console.print(line, highlight=False, soft_wrap=True)
     if len(outcome.faults) > _SHOWN_FAULTS:
         more = len(outcome.faults) - _SHOWN_FAULTS
-        console.print(f"  and {more} more; `--json` lists them all", highlight=False)
+        console.print(f"  and {more:,} more; `--json` lists them all", highlight=False)
