@@ -11,7 +11,7 @@ from transformers import AutoProcessor, PrinterCallback, Qwen2VLForConditionalGe
 from transformers.processing_utils import ProcessorMixin
 from trl import SFTConfig, SFTTrainer
 
-from training import generate, loop, scoring, trainer_checkpoints, whole
+from training import generate, loop, precision, scoring, trainer_checkpoints, whole
 from training.data import prompts
 from training.data.prompts import Example
 from training.data.world import splits
@@ -85,7 +85,7 @@ def _trainer(recipe: AdapterRecipe, processor: ProcessorMixin) -> SFTTrainer:
             warmup_steps=settings.warmup_steps,
             weight_decay=settings.weight_decay,
             lr_scheduler_type="linear",
-            bf16=True,
+            bf16=precision.dtype() is torch.bfloat16,
             use_cpu=True,
             seed=recipe.seed,
             data_seed=recipe.seed,
@@ -131,7 +131,7 @@ def evaluate(
 
 
 def _validated(model: Any, processor: ProcessorMixin, recipe: AdapterRecipe) -> dict[str, float]:
-    with torch.autocast("cpu", torch.bfloat16):
+    with precision.autocast():
         return evaluate(model, processor, recipe.task, "validation", recipe.evaluate_prompts)
 
 

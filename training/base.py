@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import AutoProcessor
 
-from training import generate, loop, pointing, processes, reading, scoring, whole
+from training import generate, loop, pointing, precision, processes, reading, scoring, whole
 from training.data import prompts
 from training.data.prompts import Example, Exercise
 from training.data.rows import Row, Rows
@@ -48,7 +48,7 @@ def _train(recipe: BaseRecipe) -> None:
     held_out = validation_examples(recipe.evaluate_queries)
 
     def evaluate() -> dict[str, float]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             told = generate.answers(model, processor, held_out)
         return scoring.fragment_scores(told, [example.answer for example in held_out])
 

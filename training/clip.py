@@ -23,7 +23,7 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from training import clip_start, loop, whole
+from training import clip_start, loop, precision, whole
 from training.data import pairs
 from training.data.pairs import Pair
 from training.data.world import lexicon
@@ -100,7 +100,7 @@ def train(recipe: ClipRecipe) -> Path:
 
     def step_of(step: int) -> loop.StepResult:
         rng = random.Random(f"clip/{recipe.seed}/{step}")
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             specs, captions = _captioned(rng, recipe.batch_pictures)
             drawn = pixels(specs, greys=int(len(specs) * GREY_SHARE))
             seen = model.encode_image(drawn)
@@ -108,7 +108,7 @@ def train(recipe: ClipRecipe) -> Path:
         shown = {"missed": missed.item()}
         if step < recipe.sight_steps:
             return loop.StepResult(missed, len(specs), shown)
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             named = towers.texts(cropped(tokenizer, captions, recipe.context_tokens))
         scale = model.logit_scale.exp()
         contrast = loss(nn.functional.normalize(seen.float(), dim=-1), named.float(), scale)
@@ -116,7 +116,7 @@ def train(recipe: ClipRecipe) -> Path:
         shown |= {"pictures": contrast.item(), "scale": scale.item()}
         if step % recipe.fragment_every == 0:
             batch = pairs.batch(rng, recipe.batch_fragments)
-            with torch.autocast("cpu", torch.bfloat16):
+            with precision.autocast():
                 asked = [pair.query.text for pair in batch]
                 told = [plain_text(pair) for pair in batch]
                 texts = cropped(tokenizer, [*asked, *told], recipe.context_tokens)

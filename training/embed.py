@@ -18,7 +18,7 @@ from peft import get_peft_model
 from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
-from training import loop, processes, reading, watching, whole
+from training import loop, precision, processes, reading, watching, whole
 from training.adapters import lora
 from training.data import pairs, roughened
 from training.data.encode import IGNORED, Encoded, Encoder
@@ -201,7 +201,7 @@ def _train(recipe: EmbedRecipe) -> None:
         return _contrast(learner, bank[order[place]], recipe)
 
     def evaluate() -> dict[str, float]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             return retrieval.recalls_of(reader, "validation")
 
     loop.run(
@@ -248,7 +248,7 @@ def _roughened(pair: Pair, rng: random.Random) -> Pair:
 
 
 def _contrast(learner: Summariser, batch: ThinPairs, recipe: EmbedRecipe) -> loop.StepResult:
-    with torch.autocast("cpu", torch.bfloat16):
+    with precision.autocast():
         queries, fragments = learner(batch.queries), learner(batch.fragments)
         names = learner.named(queries), learner.named(fragments)
     asked, told = (nn.functional.normalize(part, dim=-1) for part in (queries, fragments))

@@ -24,7 +24,7 @@ from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 from colloquy.contracts.content import Dialogue
 from colloquy.registry.manifest import MANIFEST, Base, Manifest, Probe, Reference
 from colloquy.registry.manifest import VERSION as VERSION_FORM
-from training import adapters, card, generate, probing, rivals, run, samples
+from training import adapters, card, generate, precision, probing, rivals, run, samples
 from training.clip import WEIGHTS as CLIP_WEIGHTS
 from training.data import prompts, public
 from training.data.world import splits
@@ -281,8 +281,8 @@ def _export_adapter_files(source: Path, folder: Path, version: str) -> None:
 
 
 def _with_adapter(base_folder: Path, folder: Path) -> Any:
-    """The published weights as they are served: bf16, adapter unmerged."""
-    model = Qwen2VLForConditionalGeneration.from_pretrained(base_folder, dtype=torch.bfloat16)
+    """The published weights as they are served: adapter unmerged."""
+    model = Qwen2VLForConditionalGeneration.from_pretrained(base_folder, dtype=precision.dtype())
     served = PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False)
     return served.eval()
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
-from training import loop, processes, reading, watching
+from training import loop, precision, processes, reading, watching
 from training.data.rows import NOTHING, Block, Rows, gather
 from training.data.world import splits
 from training.layers import Layers
@@ -214,7 +214,7 @@ def _train(recipe: MatchingRecipe) -> None:
         drawn = random.Random(f"matching/{recipe.seed}/{step}/{processes.rank()}")
         words = torch.tensor(drawn.sample(range(len(bank.words)), recipe.batch_words))
         queries = torch.tensor(drawn.sample(range(len(bank.queries)), recipe.batch_queries))
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             told = comparer.write(bank.words[words])
             asked = comparer.write(bank.queries[queries])
             near = comparer.near_queries(told, torch.cat([asked, told[: recipe.batch_queries]]))
@@ -261,7 +261,7 @@ def _same(tells: Tensor, values: Values) -> Tensor:
 @torch.no_grad()
 def evaluate(comparer: Comparer, bank: Bank) -> dict[str, float]:
     """F1 over all pairs of held-out words and queries, and over words that tell the same."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with precision.autocast():
         told, asked = comparer.write(bank.words), comparer.write(bank.queries)
         near = comparer.near_queries(told, asked).float() > CROWD
         same = comparer.near_words(told[:1500]).float() > CROWD
@@ -300,7 +300,7 @@ def fill(
             drawn.append(rows.exercise("find", sample, rng, rough=split == "train"))
         alone = [rows.query(split, rng, rough=split == "train") for _ in range(4 * at_once)]
         for block in (gather(made, pad_id) for made in (drawn, alone) if made):
-            with torch.autocast("cpu", torch.bfloat16):
+            with precision.autocast():
                 read = reader(block)
             told = telling(reader, read, block)
             others = (torch.rand(told.shape[:2]) < 0.1) & (block.ids != pad_id)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from training import whole
+from training import precision, whole
 from training.ending import Refused
 from training.recipe import AnyRecipe
 
@@ -42,7 +42,11 @@ class Origin:
 
     def as_json(self) -> str:
         """With what this process computes with: other threads may round otherwise."""
-        made_with = {"torch": str(torch.__version__), "threads": torch.get_num_threads()}
+        made_with = {
+            "torch": str(torch.__version__),
+            "threads": torch.get_num_threads(),
+            "numbers": precision.name(),
+        }
         return json.dumps({"fields": dict(self.fields), "made_with": made_with})
 
     def check(self, text: str, path: Path) -> str | None:
@@ -69,7 +73,7 @@ class Origin:
             return None
         return (
             f"{path}: was made with {_words(said['made_with'])}, this process has {_words(now)}: "
-            "the weights may differ in their last bits from those of a run without a break"
+            "the weights may differ a little from those of a run without a break"
         )
 
     def _may_be(self, name: str, before: Mapping[str, Value]) -> bool:

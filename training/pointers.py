@@ -8,7 +8,7 @@ import torch
 from peft import get_peft_model
 from transformers import AutoProcessor
 
-from training import adapters, base, loop, pointing, processes, reading, whole
+from training import adapters, base, loop, pointing, precision, processes, reading, whole
 from training.data import prompts, roughened
 from training.data.rows import Row, Rows
 from training.data.world import splits
@@ -36,7 +36,7 @@ def _train(recipe: PointingRecipe) -> None:
     base.restore_heads(learner, RUNS / recipe.base)
 
     def evaluate() -> dict[str, float]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             return adapters.evaluate(
                 adapted, processor, recipe.task, "validation", recipe.evaluate_queries
             )

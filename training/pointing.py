@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Qwen2VLForConditionalGeneration
 
-from training import processes, watching
+from training import precision, processes, watching
 from training.data.encode import IGNORED
 from training.data.rows import Row
 from training.layers import Layers, levelled
@@ -173,7 +173,7 @@ def _cuts(
 def step(learner: Learner, bank: ThinBank, settings: Settings, number: int) -> StepResult:
     """One step's loss: that of the answers, and of the help."""
     batch = bank.batch(number)
-    with torch.autocast("cpu", torch.bfloat16):
+    with precision.autocast():
         losses = learner(batch)
     helped = sum((loss for name, loss in losses.items() if name != "answer"), torch.zeros(()))
     loss = losses["answer"] + settings.help_weight * helped

@@ -15,7 +15,7 @@ from peft import get_peft_model
 from torch import Tensor, nn
 from transformers import AutoProcessor
 
-from training import base, checkpoint, loop, pointing, processes, reading, whole
+from training import base, checkpoint, loop, pointing, precision, processes, reading, whole
 from training.adapters import lora
 from training.data import judgements, lamra, roughened
 from training.data.encode import Encoder
@@ -153,7 +153,7 @@ class Gatherer(nn.Module):
         recipe = drawer.recipe
         rng = random.Random(f"rank/{recipe.seed}/gather/{number}/{processes.rank()}")
         untagged, tagged, shown = (gather(rows, pad_id) for rows in drawer.beginnings(rng))
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             with torch.no_grad(), self.adapted.disable_adapter():
                 wanted = _ends(self._states(tagged), tagged)
                 before = self._states(shown)[shown.line_of != NOTHING]
@@ -193,7 +193,7 @@ def validate(judge: Judge, count: int = 60) -> dict[str, float]:
         query = lamra.query_content(judgement.query)
         candidates: list[Candidate] = [judgement.right, *judgement.wrong]
         contents = [lamra.fragment_content(candidate.turns) for candidate in candidates]
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             told = judge.p_yes(query, contents)
         yes_right += int(told[0] > 0.5)
         no_right += int((told[1:] <= 0.5).sum())
@@ -201,7 +201,7 @@ def validate(judge: Judge, count: int = 60) -> dict[str, float]:
         order = rng.sample(range(5), 5)
         place = order.index(0) + 1
         listed = lamra.listwise(query, [contents[n] for n in order], f"Ans: ({place})")
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             logits, targets = judge([[listed]])
         chosen += int((logits.argmax(-1) == targets).all())
     return {

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
-from training import loop, processes, values, whole
+from training import loop, precision, processes, values, whole
 from training.data.encode import Encoder
 from training.data.rows import NOTHING, Block, Rows, gather
 from training.data.world import splits
@@ -159,7 +159,7 @@ def _train(recipe: ReadingRecipe) -> None:
         rng = random.Random(f"reading/{recipe.seed}/{step}/{processes.rank()}")
         dialogues, pictures, queries = _blocks(rows, recipe, rng, pad_id)
         alone = step < recipe.word_steps
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             read, looked, asked = (
                 reader(block, words_alone=alone) for block in (dialogues, pictures, queries)
             )
@@ -214,7 +214,7 @@ def validation_blocks(rows: Rows, pad_id: int, dialogues: int = 60) -> tuple[Blo
 def evaluate(reader: Reader, blocks: tuple[Block, Block]) -> dict[str, float]:
     """F1 of what lines tell, and the share of queries of which every facet is read rightly."""
     dialogues, queries = blocks
-    with torch.autocast("cpu", torch.bfloat16):
+    with precision.autocast():
         read, asked = (reader(block) for block in blocks)
     surest, truth = reader.lines(read, dialogues)
     said, truth = surest > 0, truth > 0

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training import precision
 from training.data.encode import IGNORED
 from training.data.rows import NOTHING, Row, gather
 from training.matching import MATCHES, common, telling
@@ -80,7 +81,7 @@ class Thin:
 def thin(reader: Reader, rows: Sequence[Row], pad_id: int, rng: random.Random) -> Thin:
     """Reads rows with the lowest layers and keeps what the higher ones need."""
     block = gather(rows, pad_id)
-    with torch.autocast("cpu", torch.bfloat16):
+    with precision.autocast():
         read = reader(block)
         below = reader.layers.run(read.hidden, block.positions, READS, MATCHES)[-1]
     told = telling(reader, read, block)

@@ -23,7 +23,7 @@ from transformers.models.qwen2_vl.modeling_qwen2_vl import (
 )
 from transformers.processing_utils import ProcessorMixin
 
-from training import architecture, loop, processes, whole
+from training import architecture, loop, precision, processes, whole
 from training.data.world import lexicon
 from training.data.world.facts import PRICES, held_out
 from training.data.world.pictures import SIDE_PIXELS, PictureSpec, Position, Style, draw
@@ -159,7 +159,7 @@ def _train(recipe: VisionRecipe) -> None:
     def step_of(step: int) -> loop.StepResult:
         specs = _training_specs(recipe, step)
         greys = int(len(specs) * GREY_SHARE)
-        with torch.autocast("cpu", torch.bfloat16):
+        with precision.autocast():
             features, logits = sight(_greyed(patchify(specs), greys))
         rms = features.float().pow(2).mean().sqrt()
         by_token = TOKEN_WEIGHT if step >= recipe.pooled_steps else 0.0

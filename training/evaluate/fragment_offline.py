@@ -14,13 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
 from peft import PeftModel
 from PIL import Image
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
 from colloquy.protocols import f2rvlm
-from training import generate
+from training import generate, precision
 from training.data import prompts
 from training.data.prompts import Example
 from training.data.world.facts import Split
@@ -66,9 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def load(base: Path, adapter: Path | None) -> tuple[Any, Any]:
-    """A model in bf16, as it is served, and its processor."""
+    """A published model and its processor."""
     processor = AutoProcessor.from_pretrained(base)
-    model: Any = Qwen2VLForConditionalGeneration.from_pretrained(base, dtype=torch.bfloat16)
+    model: Any = Qwen2VLForConditionalGeneration.from_pretrained(base, dtype=precision.dtype())
     if adapter:
         model = PeftModel.from_pretrained(model, adapter)
     return model.eval(), processor

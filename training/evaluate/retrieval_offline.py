@@ -20,6 +20,7 @@ from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
 from colloquy.contracts.retrieval import RANK_CONSTANT
 from colloquy.profile import Profile
+from training import precision
 from training.data import lamra
 from training.data.pairs import Query
 from training.data.world import corpus
@@ -96,7 +97,7 @@ def fused(parts: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores:
 
 
 def load_reader(base: Path, adapter: Path) -> Reader:
-    """Published weights as they are served: bf16, adapter unmerged."""
+    """Published weights as they are served: adapter unmerged."""
     model, processor = _served(base, adapter)
     return Reader(model, processor).eval()
 
@@ -107,7 +108,7 @@ def load_judge(base: Path, adapter: Path) -> Judge:
 
 
 def _served(base: Path, adapter: Path) -> tuple[Any, Any]:
-    model = Qwen2VLForConditionalGeneration.from_pretrained(base, dtype=torch.bfloat16)
+    model = Qwen2VLForConditionalGeneration.from_pretrained(base, dtype=precision.dtype())
     served = PeftModel.from_pretrained(model, str(adapter), autocast_adapter_dtype=False)
     return served, AutoProcessor.from_pretrained(base)
 

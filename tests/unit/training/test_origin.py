@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training import whole
+from training import precision, whole
 from training.ending import Refused
 from training.origin import Origin
 from training.recipe import ADAPTER
@@ -50,7 +50,21 @@ def test_another_number_of_threads_is_remarked(folder: Path) -> None:
     other = origin.as_json().replace('"threads": ', '"threads": 9')
     remark = origin.check(other, folder)
     assert remark is not None
-    assert "the weights may differ in their last bits" in remark
+    assert "the weights may differ a little" in remark
+
+
+def test_a_processor_that_computes_with_other_numbers_is_remarked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = Origin({"seed": 1})
+    monkeypatch.setattr(precision, "name", lambda: "bfloat16")
+    made = origin.as_json()
+    assert origin.check(made, folder) is None
+    monkeypatch.setattr(precision, "name", lambda: "float32")
+    remark = origin.check(made, folder)
+    assert remark is not None
+    assert "numbers bfloat16" in remark
+    assert "this process has numbers float32" in remark
 
 
 def test_steps_of_later_stages_alone_may_grow() -> None:
