@@ -8,9 +8,6 @@ from gateway.generator import Generator
 from gateway.reranker import Reranker
 from gateway.retriever import Retriever
 
-_UNKNOWN_S = 0
-"""A space does not say when its model was made."""
-
 
 class Models:
     def __init__(
@@ -30,7 +27,7 @@ class Models:
         )
         created = {task.model: task.created for served in tasked for task in served.tasks}
         for space in spaces.spaces:
-            created.setdefault(space.model, _UNKNOWN_S)
+            created.setdefault(space.model, space.created)
         return OpenAIModelList(
             data=[OpenAIModel(id=model, created=at) for model, at in created.items()]
         )

@@ -224,6 +224,9 @@ class SpaceInfo(Contract):
     kind: Literal["open_clip", "task"]
     dimensions: int
     ready: bool
+    created: int = Field(
+        default=0, description="When the model was made, in Unix seconds; 0 where nobody knows."
+    )
 
 
 class Spaces(Contract):

@@ -9,7 +9,7 @@ from colloquy.contracts.operation import Check
 from colloquy.contracts.retrieval import SpaceInfo, Spaces
 from colloquy.engine.serving.opened import Opened
 from colloquy.media.blobs import BlobReader
-from colloquy.registry.store import Registry
+from colloquy.registry.store import CheckpointBroken, CheckpointMissing, Registry
 from colloquy.sections import ClipSpace, TaskSpace
 from colloquy.servicekit.problems import NotFound, ServiceError
 from services.retriever.clip_space import ClipEncoder
@@ -25,9 +25,10 @@ _KEPT_FREE = 2
 
 @dataclass(frozen=True, slots=True)
 class OpenSpaces:
-    """Encoders by the name of their space."""
+    """Encoders by the name of their space, and where their models may come from."""
 
     encoders: Mapping[str, Encoder]
+    registry: Registry
 
     def __contains__(self, name: str) -> bool:
         return name in self.encoders
@@ -69,9 +70,17 @@ class OpenSpaces:
                     kind=encoder.kind,
                     dimensions=identity.dimensions if identity else 0,
                     ready=ready,
+                    created=self._created_s(identity.revision) if identity else 0,
                 )
             )
         return Spaces(spaces=infos)
+
+    def _created_s(self, revision: str) -> int:
+        try:
+            checkpoint = self.registry.resolve(revision)
+        except (CheckpointBroken, CheckpointMissing):  # a folder's or a hub's
+            return 0
+        return int(checkpoint.manifest.created.timestamp())
 
 
 @asynccontextmanager
@@ -93,4 +102,4 @@ async def open_spaces(
                 engine = opened.engines[settings.tasks[space.task].engine]
                 places = engine.settings.max_running - _KEPT_FREE
                 encoders[name] = TaskEncoder(name, opened.models[space.task], places, tuning)
-        yield OpenSpaces(encoders)
+        yield OpenSpaces(encoders, registry)

@@ -27,6 +27,7 @@ from colloquy.servicekit.app import create_service
 from colloquy.servicekit.problems import CollectionMissing, ServiceError
 
 DIMENSIONS = 4
+SPACE_MADE_S = 1_767_225_600
 
 
 @dataclass
@@ -146,6 +147,7 @@ def retriever_app(double: RetrieverDouble, hop_secret: str) -> FastAPI:
                     kind="open_clip",
                     dimensions=DIMENSIONS,
                     ready=True,
+                    created=SPACE_MADE_S,
                 )
                 for name in ("clip", "lamra")
             ]

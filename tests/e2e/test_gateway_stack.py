@@ -30,12 +30,14 @@ def test_every_part_is_ready_and_named(http: httpx.Client) -> None:
 
 
 def test_the_models_are_the_tasks_and_spaces_and_their_versions(http: httpx.Client) -> None:
-    models = [model["id"] for model in http.get("/v1/models").json()["data"]]
+    listed = http.get("/v1/models").json()["data"]
+    models = [model["id"] for model in listed]
 
     wanted = {"fragment", "split", "embed", "rank", "clip"}
     assert {model.partition("@")[0] for model in models} == wanted
     assert len(models) == len(set(models))
     assert all("@" in model for model in models)
+    assert all(model["created"] > 0 for model in listed)
 
 
 def test_a_search_names_turns_and_pictures_of_this_dialogue_only(http: httpx.Client) -> None:

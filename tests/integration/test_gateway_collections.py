@@ -13,6 +13,7 @@ import pytest
 
 from colloquy.contracts.collections import FINAL
 from colloquy.servicekit.problems import Unavailable
+from tests.doubles.front_retriever import SPACE_MADE_S
 from tests.doubles.front_stack import TOKEN, Front, running_front
 from tests.doubles.gateway import data_url, dialogue, image_part, png, running_gateway
 
@@ -523,6 +524,7 @@ def test_models_are_all_tasks_and_spaces(front: Front) -> None:
         "clip@1",
         "lamra@1",
     ]
+    assert [model["created"] for model in listed[3:]] == [SPACE_MADE_S, SPACE_MADE_S]
 
 
 def test_many_follow_one_job_at_once(front: Front) -> None:

@@ -334,5 +334,8 @@ def test_a_checkpoint_that_was_changed_is_not_served(
     assert reply.status_code == 503
     assert reply.headers["retry-after"]
     assert spaces == [
-        {"name": "clip", "model": "", "kind": "open_clip", "dimensions": 0, "ready": False}
-    ]
+        {
+            "name": "clip", "model": "", "kind": "open_clip", "dimensions": 0, "ready": False,
+            "created": 0,
+        }
+    ]  # fmt: skip

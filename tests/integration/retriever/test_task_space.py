@@ -26,6 +26,7 @@ from tests.integration.retriever.stack import (
     upsert,
     wait_for,
 )
+from tests.unit.registry.checkpoints import CREATED
 
 pytestmark = pytest.mark.integration
 Engine = tuple[str, PoolingEngineDouble]
@@ -207,7 +208,8 @@ def test_spaces_say_what_they_are_and_follow_their_engine(
         wait_for(lambda: client.get("/readyz").status_code == 200)
         assert lamra_space() == up
     assert up == {
-        "name": "lamra", "model": "embed@1", "kind": "task", "dimensions": 16, "ready": True
+        "name": "lamra", "model": "embed@1", "kind": "task", "dimensions": 16, "ready": True,
+        "created": CREATED.timestamp(),
     }  # fmt: skip
     assert down == up | {"ready": False}
 

@@ -16,6 +16,8 @@ WIDTH, WIDE, RANK = 8, 12, 4
 MODULES = {"self_attn.q_proj": (WIDTH, WIDTH), "mlp.up_proj": (WIDE, WIDTH)}
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 
+CREATED = datetime(2026, 1, 1, tzinfo=UTC)
+
 
 def save(path: Path, tensors: Arrays, dtypes: Mapping[str, str] | None = None) -> None:
     """Writes safetensors; an array of uint16 is bfloat16."""
@@ -104,8 +106,7 @@ def write_manifest(folder: Path, **fields: Any) -> None:
         for path in folder.rglob("*")
         if path.is_file() and path.name != "manifest.json"
     }
-    created = datetime(2026, 1, 1, tzinfo=UTC)
-    Manifest(**({"files": files, "created": created} | fields)).write(folder)
+    Manifest(**({"files": files, "created": CREATED} | fields)).write(folder)
 
 
 def _sha256(path: Path) -> str:
