@@ -175,3 +175,11 @@ def shows(speaker: str, text: str, *pictures: str) -> dict[str, Any]:
     parts: list[dict[str, Any]] = [{"type": "text", "text": text}]
     parts += [{"type": "image_url", "image_url": {"url": picture}} for picture in pictures]
     return {"speaker": speaker, "content": parts}
+
+
+def texts(records: list[FragmentRecord]) -> list[list[str]]:
+    return [[str(turn.content) for turn in record.utterances] for record in records]
+
+
+def stored_times(indexer: RunningIndexer) -> int:
+    return sum(indexer.retriever.upserted.values())
