@@ -54,8 +54,10 @@ def engine_command(profile: Profile, name: str, engine: VllmEngine, socket: Path
 
 
 def dtype_of(engine: VllmEngine) -> str:
-    """What an engine computes in. A processor without bfloat16 would emulate it, at half the speed
-    of float32 or less."""
+    """What an engine computes in.
+
+    A processor without bfloat16 would emulate it and answer in two to three times the time.
+    """
     if engine.dtype is not None:
         return engine.dtype
     emulated = engine.device == "cpu" and not processor.has_bfloat16()

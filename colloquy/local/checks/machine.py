@@ -48,9 +48,7 @@ def check_processor(profile: Profile) -> Iterator[Finding]:
     yield ok("processor", "has no instructions for bfloat16: without a `dtype`, float32")
     for name, engine in cpu.items():
         if engine.dtype == "bfloat16":
-            yield warning(
-                f"engine {name}", "dtype: bfloat16 is emulated here; without it float32 is faster"
-            )
+            yield warning(f"engine {name}", "dtype: bfloat16 is emulated here, slower than float32")
 
 
 def check_disk(profile: Profile) -> Finding:
