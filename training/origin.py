@@ -73,7 +73,7 @@ class Origin:
             return None
         return (
             f"{path}: was made with {_words(said['made_with'])}, this process has {_words(now)}: "
-            "the weights may differ a little from those of a run without a break"
+            "the weights may differ from those of a run without a break"
         )
 
     def _may_be(self, name: str, before: Mapping[str, Value]) -> bool:

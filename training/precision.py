@@ -9,15 +9,13 @@ from functools import cache
 
 import torch
 
-_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")  # the last is ARM's
+from colloquy.local import processor
 
 
 @cache
 def dtype() -> torch.dtype:
     """What this machine's processor computes with."""
-    can = torch.cpu.get_capabilities()
-    native = any(can.get(name, False) for name in _INSTRUCTIONS)
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if processor.has_bfloat16() else torch.float32
 
 
 def autocast() -> torch.autocast:

@@ -9,7 +9,6 @@ from colloquy.local import processor
 from colloquy.local.checks.machine import check_memory, check_processor
 from colloquy.local.engine_command import dtype_of
 from tests.unit.local.test_engine_command import engine_of, profile_of
-from training import precision
 
 GENOA = "processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16 sha_ni\n"
 ROME = "processor\t: 0\nflags\t\t: fpu avx2 sha_ni\n\nprocessor\t: 1\nflags\t\t: fpu avx2\n"
@@ -37,7 +36,9 @@ def test_what_a_processor_has_is_read_from_what_the_system_tells(
 
 
 def test_torch_sees_the_same_processor() -> None:
-    assert processor.has_bfloat16() is (precision.dtype() is torch.bfloat16)
+    can = torch.cpu.get_capabilities()
+    native = any(can.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    assert processor.has_bfloat16() is native
 
 
 @pytest.mark.parametrize(
