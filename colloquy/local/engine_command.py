@@ -110,7 +110,7 @@ def model_of(profile: Profile, name: str, engine: VllmEngine) -> Path | str:
         registry.verify(checkpoint)
         return checkpoint.folder
     except (CheckpointMissing, CheckpointBroken) as error:
-        where = ", ".join(str(place) for place in profile.registry)
+        where = ", ".join(str(place.absolute()) for place in profile.registry_dirs)
         raise CannotStart(f"engines/{name}/model: {error} (looked in {where})") from error
 
 

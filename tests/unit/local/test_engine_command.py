@@ -98,6 +98,14 @@ def test_a_model_that_is_not_there_is_named_with_its_field(tmp_path: Path, model
     assert "\n" not in str(refusal.value)
 
 
+def test_a_missing_checkpoint_is_told_with_the_folders_that_were_looked_in(tmp_path: Path) -> None:
+    # A profile outside `profiles/` has its registry beside it, which a relative name would hide.
+    profile = profile_of(tmp_path, model="base@9")
+    with pytest.raises(CannotStart) as refusal:
+        model_of(profile, "one", engine_of(profile))
+    assert f"`base@9` (looked in {tmp_path}/var/registry, {tmp_path}/starter)" in str(refusal.value)
+
+
 def test_a_number_of_threads_is_kept_and_binds_no_core(tmp_path: Path) -> None:
     make_model(tmp_path / "models" / "mine")
     profile = profile_of(tmp_path, model="models/mine", threads=1, kv_cache_gib=3)
